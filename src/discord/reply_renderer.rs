@@ -92,11 +92,11 @@ pub(super) fn render_outcome(
     let body = match outcome {
         JobOutcome::Answered {
             answer,
-            end,
+            end_reason,
             model_notice: notice,
             ..
         } => {
-            tail.extend(words::finish_note(*end).map(str::to_owned));
+            tail.extend(words::finish_note(*end_reason).map(str::to_owned));
             tail.extend(notice.map(|notice| format!("-# {notice}")));
             match text::is_blank(&answer.0) {
                 true => words::EMPTY_ANSWER.to_owned(),
@@ -273,7 +273,7 @@ mod tests {
         let answered = |text: &str, end| JobOutcome::Answered {
             transcripts: vec![transcript("Why?")],
             answer: AnswerText(text.to_owned()),
-            end,
+            end_reason,
             model_notice: Some("Only a demonstration."),
         };
         let job = Some(JobId(7));

@@ -1,34 +1,34 @@
-//! Who may use the bot in a server.
+//! Who may use the bot in a guild.
 //!
-//! A server can name a role without which nobody may. That is decided here and nowhere else:
-//! whatever asks for something, a message, a command, a menu, a button or a sentence in a call,
-//! has to show a [`AccessGrant`], and only [`MemberAccess::clear`] makes one.
+//! A guild can require a role. This is the only place that checks it: every request, be it a
+//! message, a command, a menu, a button or a sentence in a call, needs an [`AccessGrant`], and only
+//! [`MemberAccess::authorize`] creates one.
 
 use super::guild_settings::GuildSettings;
 
-/// What somebody is in the server where they ask.
+/// A member's roles and rights in the guild where they ask.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct MemberAccess {
-    /// The server; none in a direct message, where there are no roles.
+    /// The guild; `None` in a direct message, where there are no roles.
     pub guild: Option<u64>,
-    /// Their roles.
+    /// The member's roles.
     pub roles: Vec<u64>,
-    /// Whether they may manage the server: who sets the role is not locked out by it.
+    /// Whether they may manage the guild, and so can't be locked out by the role they set.
     pub can_manage_guild: bool,
 }
 
-/// Somebody may use the bot where they ask.
+/// Proof that a user may use the bot where they ask.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AccessGrant(());
 
 impl MemberAccess {
-    /// Decides whether they may use the bot.
+    /// Checks whether the member may use the bot.
     #[must_use]
     pub fn authorize(&self, settings: &GuildSettings) -> Option<AccessGrant> {
         let (Some(guild), Some(role)) = (self.guild, settings.required_role) else {
             return Some(AccessGrant(()));
         };
-        // The role of everybody has the server's number, and no member lists it.
+        // The @everyone role has the guild's id, and members don't list it.
         let has = role == guild || self.roles.contains(&role);
         (has || self.can_manage_guild).then_some(AccessGrant(()))
     }
@@ -46,7 +46,7 @@ mod tests {
             (Some(1), Some(7), vec![8], false, false),
             (Some(1), Some(7), vec![8, 7], false, true),
             (Some(1), Some(7), vec![], true, true),
-            // Everybody.
+            // @everyone.
             (Some(1), Some(1), vec![], false, true),
             // A direct message.
             (None, Some(7), vec![], false, true),
@@ -55,12 +55,12 @@ mod tests {
                 required_role: wanted,
                 ..GuildSettings::default()
             };
-            let standing = MemberAccess {
+            let member = MemberAccess {
                 guild,
                 roles,
                 can_manage_guild: manages,
             };
-            assert_eq!(standing.authorize(&settings).is_some(), may, "{standing:?}");
+            assert_eq!(member.authorize(&settings).is_some(), may, "{member:?}");
         }
     }
 }

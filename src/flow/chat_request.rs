@@ -1,4 +1,4 @@
-//! One question to a model, within bounds of time and length.
+//! One request to a chat model, limited in time and length.
 
 use std::time::Duration;
 
@@ -12,24 +12,24 @@ use crate::chat::{
     AnswerChunk, AnswerEnd, ChatError, Conversation, EmptyReason, FinishReason, Interruption,
 };
 
-/// The longest answer that is taken from any model: 256 KiB of text.
+/// The longest answer accepted from any model: 256 KiB of text.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// Some words of an answer, as they come.
+/// A change to an answer while it streams.
 pub(crate) enum AnswerDelta<'a> {
-    /// More of it.
+    /// More text.
     Append(&'a str),
-    /// All so far was none of it.
+    /// Discard all text so far.
     Retract,
 }
 
-/// Asks `chat` the last turn of `conversation`; `partial` is given the words as they come. All of
-/// it takes at most `limit`, and there are words in every answer.
+/// Asks `chat` to answer the last turn of `conversation`, and passes each change to `on_delta`. The
+/// whole request takes at most `limit`. An empty answer is an error.
 pub(crate) async fn request_answer(
     (chat, permit): (&PaidModel, &Permit),
     conversation: &Conversation,
     limit: Duration,
-    mut partial: impl FnMut(AnswerDelta<'_>) + Send,
+    mut on_delta: impl FnMut(AnswerDelta<'_>) + Send,
 ) -> Result<CompletedAnswer, ChatError> {
     let deadline = Instant::now() + limit;
     let mut stream = timeout_at(deadline, chat.answer(permit, conversation))
@@ -37,10 +37,10 @@ pub(crate) async fn request_answer(
         .map_err(|_| ChatError::TimedOut(limit))??;
     let mut text = String::new();
     let end = loop {
-        let Ok(piece) = timeout_at(deadline, stream.next()).await else {
+        let Ok(chunk) = timeout_at(deadline, stream.next()).await else {
             return Err(timeout_error(limit, &text));
         };
-        match piece {
+        match chunk {
             Some(Ok(AnswerChunk::Text(more))) if text.len() + more.len() > MAX_ANSWER_BYTES => {
                 break AnswerEnd {
                     reason: FinishReason::Length,
@@ -48,11 +48,11 @@ pub(crate) async fn request_answer(
                 };
             }
             Some(Ok(AnswerChunk::Text(more))) => {
-                partial(AnswerDelta::Append(&more));
+                on_delta(AnswerDelta::Append(&more));
                 text.push_str(&more);
             }
             Some(Ok(AnswerChunk::Retract)) => {
-                partial(AnswerDelta::Retract);
+                on_delta(AnswerDelta::Retract);
                 text.clear();
             }
             Some(Ok(AnswerChunk::End(end))) => break end,

@@ -1,4 +1,7 @@
-//! What was said before, as far as the model is to know it.
+//! The earlier turns of a conversation that are sent to the model.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -10,30 +13,30 @@ use super::session::transcript_history;
 use crate::chat::{self, ChatRole, token_budget};
 use crate::store::{self, SessionId, Store, StoreError, TurnRole};
 
-/// Which conversation somebody goes on with.
+/// The conversation that a request continues.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum ConversationRef {
-    /// None: it begins here.
+    /// None: a new conversation.
     New,
-    /// The one that this message belongs to, back along its replies.
+    /// The chain of replies that ends with this message.
     RepliesTo(u64),
-    /// All of a thread, which is one conversation.
+    /// A whole thread, which is one conversation.
     Thread(u64),
-    /// All that is said in a voice session, and written or recorded in its channel meanwhile.
+    /// Everything said in a voice session, and written or recorded in its channel meanwhile.
     Call {
-        /// The session's number.
+        /// Id of the session.
         session: i64,
-        /// The line that asks; what was said before it is known. None: all there is.
+        /// Number of the line that asks; only earlier lines are used. `None`: all lines.
         before: Option<u32>,
     },
 }
 
-/// How much of it is remembered.
+/// How much of a conversation is used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HistoryLimits {
-    /// Turns before the new one; in a call lines are turns.
+    /// Turns before the new one; each line of a voice session is a turn.
     pub max_turns: u32,
-    /// Tokens of all turns, by [`budget::estimate_tokens`].
+    /// Tokens of all turns, by [`token_budget::estimate_tokens`].
     pub max_tokens: u32,
 }
 
@@ -47,7 +50,7 @@ impl Default for HistoryLimits {
 }
 
 impl HistoryLimits {
-    /// In a call people say many short things.
+    /// Limits for voice sessions, where people say many short things.
     #[must_use]
     pub fn for_voice_session() -> Self {
         Self {
@@ -57,26 +60,25 @@ impl HistoryLimits {
     }
 }
 
-/// What somebody says now.
+/// A new message of a user.
 #[derive(Clone)]
 pub struct UserMessage {
-    /// Who.
+    /// Id of the author.
     pub author: u64,
-    /// Their name in the place where they say it.
+    /// Display name of the author.
     pub name: String,
-    /// What.
+    /// The text.
     pub text: String,
 }
 
 impl std::fmt::Debug for UserMessage {
-    /// What people say never reaches a log: only its size does.
+    /// Prints only the size: messages must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Said({}, {} bytes)", self.author, self.text.len())
     }
 }
 
-/// What the ledger knows of `conversation`, oldest first, as far as those whose words it is let it
-/// be used.
+/// The stored turns of `conversation`, oldest first, as far as their authors consent.
 ///
 /// # Errors
 ///
@@ -85,19 +87,19 @@ pub async fn load_history(
     consents: &ConsentRegistry,
     store: &Store,
     conversation: ConversationRef,
-    bounds: HistoryLimits,
+    limits: HistoryLimits,
 ) -> Result<Vec<PersonalData<store::StoredTurn>>, StoreError> {
     let turns = match conversation {
         ConversationRef::New => Vec::new(),
-        ConversationRef::RepliesTo(message) => store.reply_chain(message, bounds.max_turns).await?,
-        ConversationRef::Thread(channel) => store.latest_turns(channel, bounds.max_turns).await?,
+        ConversationRef::RepliesTo(message) => store.reply_chain(message, limits.max_turns).await?,
+        ConversationRef::Thread(channel) => store.latest_turns(channel, limits.max_turns).await?,
         ConversationRef::Call { session, before } => {
             return transcript_history::turns_before(
                 consents,
                 store,
                 SessionId(session),
                 before,
-                bounds.max_turns,
+                limits.max_turns,
             )
             .await;
         }
@@ -105,7 +107,7 @@ pub async fn load_history(
     Ok(with_consent(consents, turns))
 }
 
-/// Turns with the leave of those whose words they are.
+/// Wraps turns in their authors' consent, and drops those without.
 #[must_use]
 pub fn with_consent(
     consents: &ConsentRegistry,
@@ -117,21 +119,21 @@ pub fn with_consent(
         .collect()
 }
 
-/// The turns that a model is to answer: as much of the `past`, oldest first, as fits into
-/// `tokens`, then what is `said` now.
+/// The turns for the model: as many of the `past` ones, oldest first, as fit into `tokens`, then
+/// the new messages.
 #[must_use]
 pub fn build_turns(
     past: Vec<store::StoredTurn>,
-    said: Vec<UserMessage>,
+    messages: Vec<UserMessage>,
     tokens: u32,
 ) -> Vec<chat::ChatTurn> {
     let people: HashSet<u64> = past
         .iter()
         .filter(|turn| turn.role == TurnRole::User)
         .map(|turn| turn.author)
-        .chain(said.iter().map(|said| said.author))
+        .chain(messages.iter().map(|message| message.author))
         .collect();
-    let now = said.len();
+    let now = messages.len();
     let named = |name: String| (people.len() > 1).then_some(name);
     let mut turns: Vec<chat::ChatTurn> = past
         .into_iter()
@@ -148,10 +150,10 @@ pub fn build_turns(
             },
         })
         .collect();
-    turns.extend(said.into_iter().map(|said| chat::ChatTurn {
+    turns.extend(messages.into_iter().map(|message| chat::ChatTurn {
         role: ChatRole::User,
-        speaker_name: named(said.name),
-        text: said.text,
+        speaker_name: named(message.name),
+        text: message.text,
     }));
     let cost = |turns: &[chat::ChatTurn]| {
         turns
@@ -162,160 +164,7 @@ pub fn build_turns(
     let Ok(kept) = token_budget::longest_fitting_suffix(&turns, |turns| {
         Ok::<_, Infallible>(cost(turns) <= tokens)
     });
-    // A question that is too long alone is the model's to refuse, with its own sentence.
+    // If the question alone is too long, the model refuses it with an error that says so.
     let kept = kept.map_or(now, |kept| kept.len().max(now));
     turns.split_off(turns.len() - kept)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Timestamp;
-
-    const ANA: u64 = 1;
-    const BEN: u64 = 2;
-
-    fn user_message(author: u64, text: &str) -> UserMessage {
-        UserMessage {
-            author,
-            name: if author == ANA { "Ana" } else { "Ben" }.to_owned(),
-            text: text.to_owned(),
-        }
-    }
-
-    async fn save_turn(
-        store: &Store,
-        message: u64,
-        parent: Option<u64>,
-        channel: u64,
-        said: UserMessage,
-        role: TurnRole,
-    ) {
-        let turn = store::StoredTurn {
-            message,
-            parent,
-            guild: Some(9),
-            channel,
-            author: said.author,
-            role,
-            name: said.name,
-            text: said.text,
-            at: Timestamp(message.cast_signed()),
-        };
-        store.save_turn(&turn).await.expect("remembered");
-    }
-
-    /// Ana asks, is answered, and Ben asks something else in the same channel.
-    async fn store_with_conversation() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::TempDir::new().expect("a folder");
-        let (store, _) = Store::open(folder.path(), None).await.expect("a ledger");
-        save_turn(
-            &store,
-            10,
-            None,
-            5,
-            user_message(ANA, "Where is Oslo?"),
-            TurnRole::User,
-        )
-        .await;
-        save_turn(
-            &store,
-            11,
-            Some(10),
-            5,
-            user_message(ANA, "In Norway."),
-            TurnRole::Assistant,
-        )
-        .await;
-        save_turn(
-            &store,
-            12,
-            None,
-            5,
-            user_message(BEN, "What is a heron?"),
-            TurnRole::User,
-        )
-        .await;
-        (folder, store)
-    }
-
-    async fn recall_turns(
-        conversation: ConversationRef,
-        said: UserMessage,
-        bounds: HistoryLimits,
-    ) -> Vec<String> {
-        let (_folder, store) = store_with_conversation().await;
-        let consents = ConsentRegistry::default();
-        let past = load_history(&consents, &store, conversation, bounds).await;
-        let past = past
-            .expect("recalled")
-            .into_iter()
-            .filter_map(PersonalData::into_inner);
-        build_turns(past.collect(), vec![said], bounds.max_tokens)
-            .iter()
-            .map(|turn| format!("{:?}: {}", turn.role, chat::prompt::with_speaker_name(turn)))
-            .collect()
-    }
-
-    #[tokio::test]
-    async fn a_new_note_has_no_history() {
-        let turns = recall_turns(
-            ConversationRef::New,
-            user_message(ANA, "Hi."),
-            HistoryLimits::default(),
-        )
-        .await;
-        assert_eq!(turns, ["User: Hi."]);
-    }
-
-    #[tokio::test]
-    async fn a_reply_includes_its_reply_chain() {
-        let reply = ConversationRef::RepliesTo(11);
-        let turns = recall_turns(
-            reply,
-            user_message(ANA, "How far?"),
-            HistoryLimits::default(),
-        )
-        .await;
-        let chain = [
-            "User: Where is Oslo?",
-            "Assistant: In Norway.",
-            "User: How far?",
-        ];
-        assert_eq!(turns, chain);
-        // Somebody else joins in: now it matters who says what.
-        let turns = recall_turns(reply, user_message(BEN, "Why?"), HistoryLimits::default()).await;
-        assert_eq!(turns[0], "User: Ana: Where is Oslo?");
-        assert_eq!(turns[2], "User: Ben: Why?");
-    }
-
-    #[tokio::test]
-    async fn a_reply_to_an_unknown_message_has_no_history() {
-        let reply = ConversationRef::RepliesTo(99);
-        let turns = recall_turns(reply, user_message(ANA, "And?"), HistoryLimits::default()).await;
-        assert_eq!(turns, ["User: And?"]);
-    }
-
-    #[tokio::test]
-    async fn a_thread_is_one_conversation_within_bounds() {
-        let recalled = |max_turns, max_tokens| {
-            let bounds = HistoryLimits {
-                max_turns,
-                max_tokens,
-            };
-            recall_turns(
-                ConversationRef::Thread(5),
-                user_message(ANA, "And?"),
-                bounds,
-            )
-        };
-        assert_eq!(recalled(40, 8_000).await.len(), 4);
-        assert_eq!(
-            recalled(1, 8_000).await,
-            ["User: Ben: What is a heron?", "User: Ana: And?"]
-        );
-        // An answer without its question goes with it.
-        assert_eq!(recalled(40, 12).await.len(), 2);
-        assert_eq!(recalled(40, 1).await.len(), 1);
-    }
 }

@@ -1,4 +1,4 @@
-//! What the flow asks of the place where orders come from and answers go.
+//! The interface between the job runner and the place where jobs come from and answers go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::store::{Job, StoreError, StoredTurn};
 use audio::Recording;
 use net::{ErrorCause, NetError};
 
-/// The place where orders come from: Discord.
+/// The place where jobs come from: Discord.
 #[async_trait]
 pub trait Frontend: Send + Sync {
-    /// Fetches a recording, at most `limit` bytes of it.
+    /// Downloads a recording of at most `limit` bytes.
     ///
     /// # Errors
     ///
-    /// See [`FetchError`]. What can be mended by trying again has been tried again.
+    /// See [`FetchError`]. Transient failures have been retried already.
     async fn fetch_recording(
         &self,
         job: &Job,
@@ -28,66 +28,65 @@ pub trait Frontend: Send + Sync {
         limit: u64,
     ) -> Result<Recording, FetchError>;
 
-    /// What was said up to `message` where the ledger does not know it: the message itself and
-    /// what it replies to, oldest first, as far as it can be read. At most a handful.
+    /// Turns up to `message` that the ledger does not know: the message and what it replies to,
+    /// oldest first, as far as the bot can read them. At most a handful.
     async fn fetch_earlier_turns(&self, job: &Job, message: u64) -> Vec<StoredTurn>;
 
-    /// How long from now on the answer to an order has a place, if it is going to lose it.
-    fn reply_expires_in(&self, source: u64, order: &JobSpec) -> Option<Duration>;
+    /// How long until the answer can no longer be posted; `None` if there is no such limit.
+    fn reply_expires_in(&self, source: u64, spec: &JobSpec) -> Option<Duration>;
 
-    /// Takes away what is shown of a job that is not to be done any more.
-    async fn delete_reply(&self, job: &Job, order: &JobSpec);
+    /// Deletes the shown reply of a job that was stopped.
+    async fn delete_reply(&self, job: &Job, spec: &JobSpec);
 
-    /// Where the answer to `job` appears. Whatever of it is there already is gone on with; with
-    /// `fresh` nobody can have begun it.
+    /// Opens the reply to `job`, continuing one that is already there. `is_new` says that none can
+    /// exist yet.
     async fn open_reply(
         &self,
         job: &Job,
-        order: &JobSpec,
-        fresh: bool,
+        spec: &JobSpec,
+        is_new: bool,
     ) -> Result<Arc<dyn JobReply>, StoreError>;
 }
 
-/// Where one job's answer appears.
+/// The reply to one job.
 #[async_trait]
 pub trait JobReply: Reply {
-    /// Waits until the reply has a place: what shows progress stands there. Nobody is paid before.
+    /// Waits until the progress message is posted. Nothing is paid for before that.
     ///
     /// # Errors
     ///
-    /// That there is no place, or that nobody could find out for a long time.
+    /// If it can't be posted, or that could not be found out for a long time.
     async fn wait_until_posted(&self) -> Result<(), DeliveryError>;
 
-    /// Waits until it turns out that the reply has no place any more, and says why. Never returns
-    /// where it has one.
+    /// Waits until the reply can no longer be posted, and returns why. Never returns while it can.
     async fn wait_until_lost(&self) -> ErrorCause;
 
-    /// A cap is reached, and the engines of this machine do the work.
+    /// Tells the user that a cap is reached and local engines do the work.
     fn notify_local_engines(&self);
 
-    /// What has been heard so far, recording by recording.
-    fn show_saved_transcripts(&self, notes: &[RecordingTranscript]);
+    /// Shows the transcripts so far, one per recording.
+    fn show_saved_transcripts(&self, transcripts: &[RecordingTranscript]);
 
-    /// Puts the outcome in place of everything that was shown, whole. Returns the first message of
-    /// it where there is one. It may be called again, also by another process later: what is
-    /// there is edited, not doubled.
+    /// Replaces everything shown so far with the complete outcome. Returns the first message of it,
+    /// if there is one. May be called again, even by a later process: existing messages are edited,
+    /// not duplicated.
     ///
     /// # Errors
     ///
     /// See [`DeliveryError`].
     async fn deliver(&self, outcome: &JobOutcome) -> Result<Option<u64>, DeliveryError>;
 
-    /// Begins anew with the answer: what was shown of it goes.
+    /// Discards the answer text shown so far: the answer starts over.
     fn restart_answer(&self);
 
-    /// Deletes all that was shown, after [`JobReply::abandon`].
+    /// Deletes all messages of the reply. Call [`JobReply::stop_updates`] first.
     async fn delete_messages(&self);
 
-    /// Shows nothing more. What is being sent at the moment is sent and written down first.
+    /// Stops updating the reply. A message that is being sent is completed and recorded first.
     async fn stop_updates(&self);
 
-    /// Finds what was being sent when nothing came back, so that the ledger knows all there is.
-    /// Only once it is abandoned.
+    /// Looks for messages that were being sent when the connection broke, so that the ledger knows
+    /// all of them. Call only after [`JobReply::stop_updates`].
     ///
     /// # Errors
     ///
@@ -95,37 +94,37 @@ pub trait JobReply: Reply {
     async fn reconcile_sends(&self) -> Result<(), DeliveryError>;
 }
 
-/// How an order ended.
+/// How a job ended.
 #[derive(Debug)]
 pub enum JobOutcome {
     /// With an answer.
     Answered {
-        /// What was heard for it.
+        /// Transcripts of the recordings.
         transcripts: Vec<RecordingTranscript>,
         /// The answer.
         answer: super::AnswerText,
-        /// How the answer ended.
-        end: FinishReason,
-        /// What must accompany every answer of this model.
+        /// Why the model stopped.
+        end_reason: FinishReason,
+        /// Notice that must accompany every answer of this model.
         model_notice: Option<&'static str>,
     },
-    /// With the words of the recordings.
+    /// With transcripts only.
     Transcribed {
-        /// The words.
+        /// Transcripts of the recordings.
         transcripts: Vec<RecordingTranscript>,
     },
-    /// With a sentence.
+    /// With an error message.
     Failed {
-        /// What was heard before.
+        /// Transcripts made before the failure.
         transcripts: Vec<RecordingTranscript>,
-        /// Why there is no more.
+        /// Why it failed.
         failure: JobFailure,
     },
-    /// In the middle: whoever asked has asked something else since.
+    /// Stopped because the author has asked something else.
     Superseded,
 }
 
-/// Why an order can't be done.
+/// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JobFailure {
     /// The recording, a provider or the model.
@@ -134,19 +133,19 @@ pub enum JobFailure {
     /// The recording can't be fetched.
     #[error("fetch: {0}")]
     Fetch(#[from] FetchError),
-    /// The rules are against it.
+    /// The usage rules don't allow it.
     #[error("not allowed: {0:?}")]
     NotAdmitted(AdmissionDecision),
-    /// There is no place for the answer.
-    #[error("no place")]
+    /// The answer can't be posted.
+    #[error("the answer can't be posted")]
     Undeliverable,
-    /// There will soon be no place for the answer.
-    #[error("out of time")]
+    /// The answer can soon no longer be posted.
+    #[error("the reply is about to expire")]
     ReplyExpiring,
-    /// The order can't be read any more.
-    #[error("the order can't be read")]
+    /// The stored request can't be read.
+    #[error("the stored request can't be read")]
     Unreadable,
-    /// It was begun too often without coming to an end.
+    /// It was started too often without finishing.
     #[error("begun {0} times")]
     TooManyAttempts(u32),
 }
@@ -154,16 +153,16 @@ pub enum JobFailure {
 /// Why a recording can't be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It is no longer there, or its address has expired and there is no fresh one.
+    /// It was deleted, or its URL has expired and no fresh one is available.
     #[error("the recording is gone")]
     Gone,
-    /// It is larger than this.
+    /// It is larger than this many bytes.
     #[error("larger than {0} bytes")]
     TooLarge(u64),
-    /// It does not lie where recordings lie.
-    #[error("not an address of the content network")]
+    /// Its URL is not on Discord's CDN.
+    #[error("not a URL of Discord's CDN")]
     NotCdnUrl,
-    /// The network.
+    /// The network failed.
     #[error("network: {0}")]
     Net(#[source] NetError),
     /// The temporary file can't be written.
@@ -171,23 +170,23 @@ pub enum FetchError {
     Disk(#[source] std::io::Error),
 }
 
-/// Why an outcome is not where it belongs.
+/// Why an outcome was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// There is no place for it: the channel is gone, the bot may not write there, or somebody has
-    /// deleted the reply. It makes no sense to try again.
-    #[error("no place for the reply: {0}")]
+    /// The channel is gone, the bot may not write there, or the reply was deleted. Retrying makes
+    /// no sense.
+    #[error("the reply can't be posted: {0}")]
     TargetGone(ErrorCause),
-    /// The place is there, and does not take this text.
-    #[error("not taken: {0}")]
+    /// The channel is there, but does not accept this content.
+    #[error("rejected: {0}")]
     Rejected(ErrorCause),
-    /// Whoever asked has deleted the question, and nobody told us.
+    /// The question was deleted, and no event told the bot.
     #[error("the request is gone")]
     Withdrawn,
-    /// It has been tried for long enough for now.
-    #[error("not reachable for long: {0}")]
+    /// It was retried for long enough for now.
+    #[error("not reachable: {0}")]
     RetryLater(ErrorCause),
-    /// The ledger.
+    /// The ledger failed.
     #[error("ledger: {0}")]
     Store(#[from] StoreError),
 }

@@ -1,4 +1,4 @@
-//! What a server has chosen for itself.
+//! Settings that a guild has chosen for itself.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,55 +7,55 @@ use super::session::AnswerMode;
 use super::usage_rules::UsageRules;
 use crate::store::{Store, StoreError};
 
-/// Channels that can have notes on.
+/// Most channels of a guild that can answer recordings unasked.
 pub const MAX_NOTE_CHANNELS: usize = 200;
 
-/// Key terms of a server, and the most that is sent to a provider.
+/// Most key terms of a guild, and most that are sent to a provider.
 pub const MAX_KEY_TERMS: usize = 100;
 
-/// Languages of a server.
+/// Most languages of a guild.
 pub const MAX_LANGUAGES: usize = 8;
 
-/// The settings of one server. What is left out is as the bot's own settings say.
+/// The settings of one guild. An unset field means the bot's own setting.
 #[derive(Clone, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct GuildSettings {
-    /// Channels where recordings are answered without being asked.
+    /// Channels where recordings are answered without a mention or command.
     #[serde(rename = "notes")]
     pub note_channels: Vec<u64>,
-    /// ISO 639-1 codes of the languages that are spoken.
+    /// ISO 639-1 codes of the spoken languages.
     pub languages: Vec<String>,
-    /// Names and terms that are said.
+    /// Names and terms that the recognizer should expect.
     #[serde(rename = "terms")]
     pub key_terms: Vec<String>,
-    /// How the model is told to answer.
+    /// System prompt for the chat model.
     pub prompt: Option<String>,
-    /// The role without which nobody may use the bot.
+    /// The role that members need to use the bot.
     #[serde(rename = "role")]
     pub required_role: Option<u64>,
-    /// Whether answers to commands are private unless somebody says otherwise.
+    /// Whether answers to commands are private by default.
     #[serde(rename = "private")]
     pub private_by_default: bool,
-    /// Minutes a day for a member.
+    /// Minutes of recording per day and member.
     pub member_minutes: Option<u32>,
-    /// Minutes a day for the server.
+    /// Minutes of recording per day for the guild.
     #[serde(rename = "server_minutes")]
     pub guild_minutes: Option<u32>,
-    /// What is answered in voice sessions.
+    /// What the bot answers in voice sessions.
     pub voice_answers: AnswerMode,
-    /// Who is written down in them without having said anything about it.
+    /// Who is transcribed in voice sessions without having decided about it.
     pub voice_consent: ConsentRule,
 }
 
 impl std::fmt::Debug for GuildSettings {
-    /// Terms and prompt are somebody's words.
+    /// Leaves out key terms and prompt, which members wrote.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ServerSettings({} channels)", self.note_channels.len())
     }
 }
 
 impl GuildSettings {
-    /// The settings of `guild`; those of a direct message if it is none.
+    /// The settings of `guild`; the defaults in a direct message.
     ///
     /// # Errors
     ///
@@ -70,12 +70,12 @@ impl GuildSettings {
         serde_json::from_str(&text).map_err(|_| StoreError::Damaged)
     }
 
-    /// Changes the settings of `guild`, and gives them as they are then, or why `change` will not.
-    /// This is the only way to change them: what somebody else changes at the same time stays.
+    /// Changes the settings of `guild`. Returns the new settings, or the error of `change`. All
+    /// changes must go through here: it is atomic, so that concurrent changes are not lost.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be read or written: then they are as before.
+    /// If the ledger can't be read or written; the settings are then unchanged.
     pub async fn update<E: Send>(
         store: &Store,
         guild: u64,
@@ -87,8 +87,8 @@ impl GuildSettings {
                 Some(text) => serde_json::from_str(text).map_err(|_| StoreError::Damaged)?,
                 None => Self::default(),
             };
-            if let Err(refused) = change(&mut settings) {
-                outcome = Err(refused);
+            if let Err(error) = change(&mut settings) {
+                outcome = Err(error);
                 return Ok(None);
             }
             let after = serde_json::to_string(&settings).map_err(|_| StoreError::Damaged)?;
@@ -99,8 +99,7 @@ impl GuildSettings {
         Ok(outcome)
     }
 
-    /// The bot's rules as they hold here: a server can allow less than the bot's own settings do,
-    /// never more.
+    /// The bot's rules for this guild: a guild can lower the caps, but not raise them.
     #[must_use]
     pub fn apply_to_rules(&self, mut rules: UsageRules) -> UsageRules {
         let cap = |own: u64, minutes: Option<u32>| {

@@ -1,34 +1,35 @@
-//! Whether words were really said: the one rule, for calls and for recordings.
+//! Drops words that a recognizer made up. Used for calls and recordings alike.
 //!
-//! Recognizers make up words for near-silence, and for sirens, dogs and music, the same ones again
-//! and again. The evidence is how long there was speech beyond doubt: nobody says ten words in half
-//! a second. The usual phantoms need more of it than other words do, and don't fill a long sound.
+//! Recognizers invent words for near-silence, sirens, dogs and music, usually the same few phrases.
+//! The test is how much certain speech the audio holds: nobody says ten words in half a second.
+//! Known hallucinations need more speech than other words do, but must not be stretched over a long
+//! sound either.
 
 use std::time::Duration;
 
 use crate::speech::{Segment, Transcript};
 use audio::SpeechTimes;
 
-/// The fastest that people speak, in words a second of sure speech. Fast talkers reach six.
+/// Fastest plausible speech, in words per second of certain speech. Fast talkers reach six.
 const MAX_WORDS_PER_SECOND: f32 = 9.0;
 
-/// With so much sure speech somebody speaks, and how fast is not for us to judge.
+/// With this much certain speech, the rate is not checked.
 const RATE_CHECK_BELOW: Duration = Duration::from_secs(1);
 
-/// Less sure speech than this is none, whatever the words.
+/// Below this much certain speech, treat it as silence, whatever the words.
 const MIN_SPEECH: Duration = Duration::from_millis(100);
 
-/// The least sure speech for words that recognizers are known to make up.
+/// Least certain speech for phrases that recognizers are known to make up.
 const MIN_SPEECH_FOR_HALLUCINATION: Duration = Duration::from_millis(280);
 
-/// Nobody takes longer for a word of a phantom, a pause of [`HALLUCINATION_PAUSE_ALLOWANCE`] aside. A tune that
-/// passes for speech does.
+/// Most time per word that a known hallucination may take when really said, apart from
+/// [`HALLUCINATION_PAUSE_ALLOWANCE`]. A tune mistaken for speech takes longer.
 const MAX_HALLUCINATION_TIME_PER_WORD: Duration = Duration::from_millis(800);
 
-/// How much more sure speech there may be where a phantom was really said.
+/// Extra time for a pause, where a known hallucination was really said.
 const HALLUCINATION_PAUSE_ALLOWANCE: Duration = Duration::from_millis(1_500);
 
-/// What recognizers make up, without punctuation.
+/// Phrases that recognizers make up, without punctuation.
 const KNOWN_HALLUCINATIONS: [&str; 20] = [
     "thank you",
     "thanks",
@@ -52,76 +53,73 @@ const KNOWN_HALLUCINATIONS: [&str; 20] = [
     "gracias",
 ];
 
-/// Sounds that are written as words: a text of nothing else is a phantom, however long it is.
+/// Filler sounds: a text of nothing else is a hallucination, however long it is.
 const FILLER_SOUNDS: [&str; 20] = [
     "you", "bye", "oh", "ooh", "uh", "uhhuh", "um", "hm", "hmm", "mm", "mmm", "mmhmm", "mhm", "ah",
     "aah", "eh", "ha", "haha", "huh", "woof",
 ];
 
-/// What stands between these was heard, but not said.
+/// Text between these describes a sound that nobody said.
 const ANNOTATION_BRACKETS: [(char, char); 4] = [('[', ']'), ('(', ')'), ('*', '*'), ('【', '】')];
 
-/// Segments with less than this between them are judged as one: of some recognizers the times of
-/// sentences are only guesses within a stretch of speech.
+/// Segments with a smaller gap are checked as one: some recognizers only guess sentence times
+/// within a stretch of speech.
 const MAX_SEGMENT_GAP: Duration = Duration::from_millis(300);
 
-/// So much before the first and after the last word counts too: times of words are rough.
+/// Counted before the first and after the last word, as word times are rough.
 const SEGMENT_MARGIN: Duration = Duration::from_millis(300);
 
-/// Times that lie so far behind the end of a recording are wrong, all of them.
+/// If times overrun the end of the recording by more than this, none of them can be trusted.
 const MAX_OVERRUN: Duration = Duration::from_secs(1);
 
-/// What of the `transcript` of a recording of this `length` was said: what the speech in it does
-/// not carry is left out.
+/// Removes the parts of `transcript` that the speech in the recording can't account for. `duration`
+/// is the playing time of the recording.
 #[must_use]
 pub fn filter_transcript(
     transcript: Transcript,
     speech: &SpeechTimes,
-    length: Duration,
+    duration: Duration,
 ) -> Transcript {
     let end = transcript.segments.iter().map(|segment| segment.end).max();
-    if end.is_none_or(|end| end > length.saturating_add(MAX_OVERRUN)) {
-        let said = is_plausible_speech(&transcript.text, speech.total_speech());
-        return if said {
+    if end.is_none_or(|end| end > duration.saturating_add(MAX_OVERRUN)) {
+        let keep = is_plausible_speech(&transcript.text, speech.total_speech());
+        return if keep {
             transcript
         } else {
             transcript.retain_segments(&[], false)
         };
     }
-    let mut said = Vec::with_capacity(transcript.segments.len());
-    for together in transcript.segments.chunk_by(are_adjacent) {
-        let start = together.iter().map(|segment| segment.start).min();
-        let end = together.iter().map(|segment| segment.end).max();
-        let here = speech.speech_between(
+    let mut keep = Vec::with_capacity(transcript.segments.len());
+    for group in transcript.segments.chunk_by(are_adjacent) {
+        let start = group.iter().map(|segment| segment.start).min();
+        let end = group.iter().map(|segment| segment.end).max();
+        let speech_here = speech.speech_between(
             start.unwrap_or_default().saturating_sub(SEGMENT_MARGIN),
             end.unwrap_or_default().saturating_add(SEGMENT_MARGIN),
         );
-        let texts: Vec<&str> = together
-            .iter()
-            .map(|segment| segment.text.as_str())
-            .collect();
-        let carried = is_plausible_speech(&texts.join(" "), here);
-        said.extend(std::iter::repeat_n(carried, together.len()));
+        let texts: Vec<&str> = group.iter().map(|segment| segment.text.as_str()).collect();
+        let is_plausible = is_plausible_speech(&texts.join(" "), speech_here);
+        keep.extend(std::iter::repeat_n(is_plausible, group.len()));
     }
-    let dropped = said.iter().filter(|said| !**said).count();
+    let dropped = keep.iter().filter(|keep| !**keep).count();
     if dropped > 0 {
         tracing::debug!(dropped, speech = ?speech.total_speech(), "segments without speech dropped");
     }
-    transcript.retain_segments(&said, true)
+    transcript.retain_segments(&keep, true)
 }
 
 fn are_adjacent(segment: &Segment, next: &Segment) -> bool {
     next.start.saturating_sub(segment.end) < MAX_SEGMENT_GAP
 }
 
-/// Whether there is enough `speech`, speech beyond doubt, for `text` to have been said.
+/// Whether there is enough certain `speech` for `text` to have been said.
 #[must_use]
 pub fn is_plausible_speech(text: &str, speech: Duration) -> bool {
     let words = normalized_words(&strip_annotations(text));
     if words.is_empty() || speech < MIN_SPEECH {
         return false;
     }
-    // Languages without spaces: some five signs are a word.
+    // Languages without spaces: twelve characters count as a word.
     let letters: usize = words.iter().map(|word| word.chars().count()).sum();
     let count = words.len().max(letters / 12);
     let count = u16::try_from(count).unwrap_or(u16::MAX);
@@ -133,11 +131,12 @@ pub fn is_plausible_speech(text: &str, speech: Duration) -> bool {
     if !is_known_hallucination(&words) {
         return true;
     }
-    let most = MAX_HALLUCINATION_TIME_PER_WORD * u32::from(count) + HALLUCINATION_PAUSE_ALLOWANCE;
-    (MIN_SPEECH_FOR_HALLUCINATION..=most).contains(&speech)
+    let longest =
+        MAX_HALLUCINATION_TIME_PER_WORD * u32::from(count) + HALLUCINATION_PAUSE_ALLOWANCE;
+    (MIN_SPEECH_FOR_HALLUCINATION..=longest).contains(&speech)
 }
 
-/// Words without case and punctuation.
+/// The words without case and punctuation.
 fn normalized_words(text: &str) -> Vec<String> {
     text.split_whitespace()
         .map(|word| {
@@ -150,7 +149,7 @@ fn normalized_words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The text without what stands in brackets: `[Music]`, `(applause)`, `*barks*`.
+/// The text without bracketed annotations: `[Music]`, `(applause)`, `*barks*`.
 fn strip_annotations(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -162,16 +161,16 @@ fn strip_annotations(text: &str) -> String {
         let close = ANNOTATION_BRACKETS.iter().find(|(it, _)| Some(*it) == open);
         let end = close.and_then(|(_, close)| {
             let at = inside.find(*close)?;
-            // Links and asides have more than letters in them.
-            let remark = inside.get(..at)?;
-            let plain = remark
+            // Links and asides contain more than letters.
+            let annotation = inside.get(..at)?;
+            let plain = annotation
                 .chars()
                 .all(|c| c.is_alphabetic() || c.is_whitespace());
             plain.then_some(at + close.len_utf8())
         });
         plain.push_str(before);
         plain.push(' ');
-        // Any other bracket holds nothing back.
+        // Skip only the bracket if it encloses no annotation.
         rest = inside.get(end.unwrap_or(0)..).unwrap_or_default();
     }
     plain.push_str(rest);
@@ -186,7 +185,7 @@ fn is_known_hallucination(words: &[String]) -> bool {
         || is_repetition(words)
 }
 
-/// The same word over and over is what recognizers fall into.
+/// Recognizers tend to get stuck repeating one word.
 fn is_repetition(words: &[String]) -> bool {
     words.len() >= 4 && words.iter().all(|word| *word == words[0])
 }
@@ -224,10 +223,10 @@ mod tests {
             ("フランスの首都はどこですか", 1_200, true),
             ("我们决定了发布日期", 1_000, true),
         ];
-        for (text, millis, said) in cases {
+        for (text, millis, plausible) in cases {
             assert_eq!(
                 is_plausible_speech(text, Duration::from_millis(millis)),
-                said,
+                plausible,
                 "{text} in {millis} ms"
             );
         }
@@ -270,7 +269,7 @@ mod tests {
                 ],
                 "",
             ),
-            // A short word is not lost, nor is one whose time is a guess within its stretch.
+            // Keeps a short word, and one whose time is only a guess within its stretch of speech.
             (&[(20_000, 20_250, "Yes.")], "Yes."),
             (
                 &[
@@ -281,11 +280,15 @@ mod tests {
             ),
             (&[(0, 30_000, "♪")], ""),
         ];
-        for (segments, left) in cases {
-            let judged = filter_transcript(transcript(segments), &speech, LENGTH);
-            assert_eq!(judged.text, left);
-            let texts: Vec<&str> = judged.segments.iter().map(|it| it.text.as_str()).collect();
-            assert_eq!(texts.join(" "), left);
+        for (segments, expected) in cases {
+            let filtered = filter_transcript(transcript(segments), &speech, LENGTH);
+            assert_eq!(filtered.text, expected);
+            let texts: Vec<&str> = filtered
+                .segments
+                .iter()
+                .map(|it| it.text.as_str())
+                .collect();
+            assert_eq!(texts.join(" "), expected);
         }
         let bare = |text: &str| Transcript {
             segments: Vec::new(),

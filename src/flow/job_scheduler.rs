@@ -1,117 +1,47 @@
-//! Takes orders, decides whose turn it is, and has them worked on.
+//! Accepts jobs, decides which one runs next, and runs them.
+//!
+//! [`JobScheduler`] owns the queue and the state of every unfinished job. A job enters in
+//! `submission`, is run in `workers`, and may be stopped in `cancellation`.
 
+mod cancellation;
 mod handover;
+mod submission;
+#[cfg(test)]
+mod tests;
+mod workers;
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::access::AccessGrant;
-use super::admission::{Payer, Reservation};
-use super::consent::{ConsentGrant, ConsentGrants, PersonalData};
-use super::fair_queue::{FairQueue, QueueFull, QueueLimits, Tenant};
-use super::job_runner::{self, JobRunner, RunOutcome, StopReason};
-use super::job_spec::{JobSpec, OutputKind, ReplyTarget};
+use self::cancellation::StopSignal;
+use super::admission::Reservation;
+use super::consent::ConsentGrants;
+use super::fair_queue::{FairQueue, QueueLimits};
+use super::job_runner::{JobRunner, StopReason};
 use super::poison_jobs;
-use super::usage_rules::AdmissionDecision;
+use crate::store::{JobId, StoreError};
+
+pub use cancellation::GuildOrChannel;
 pub use handover::{CarriedOver, ReplyMessages};
+pub use submission::{JobSubmission, SubmitError, SubmitOutcome};
 
-use crate::store::{AcceptOutcome, Job, JobDetails, JobId, JobState, MessageReference, StoreError};
-
-/// The wait before a job is tried again whose answer could not be delivered or written down.
-const RETRY_DELAY: Duration = Duration::from_secs(15);
-
-/// How often it is looked whether the ledger can be read again, before that is left to the next
-/// start.
-const MAX_LEDGER_RETRIES: u32 = 40;
-
-/// How long an answer that is just being finished is waited for by what goes on with it.
+/// How long follow-up work waits for an answer that is just being saved.
 const ANSWER_SAVED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same for whoever wants it done once more, and must be told something within 3 s.
-const JOB_FINISHED_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Waiting jobs that are read from the ledger at once at the start.
+/// Waiting jobs read from the ledger per query at startup.
 const RECOVERY_PAGE_SIZE: u32 = 500;
 
-/// Deleted messages that are remembered: word of the deletion can come before the message is
-/// accepted.
-const MAX_DELETED_SOURCES: usize = 1_024;
-
-/// People whose last order is remembered for the cooldown.
-const MAX_COOLDOWN_ENTRIES: usize = 50_000;
-
-/// An order with where it comes from.
-#[derive(Debug)]
-pub struct JobSubmission {
-    /// The message or interaction that asks.
-    pub source: u64,
-    /// The server; none in a direct message.
-    pub guild: Option<u64>,
-    /// Where the answer goes.
-    pub channel: u64,
-    /// Who asks.
-    pub author: u64,
-    /// What is asked.
-    pub spec: JobSpec,
-    /// They may ask.
-    pub access: AccessGrant,
-    /// What there is of it already, from another message with the same words.
-    pub carried_over: CarriedOver,
-}
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SubmitOutcome {
-    /// It is accepted and on the disk. With the verdict, if something is to be said about it.
-    Accepted(JobId, AdmissionDecision),
-    /// It was accepted before.
-    Duplicate,
-    /// Its message, or the answer to it, has been deleted in the meantime.
-    Withdrawn,
-}
-
-/// A place where answers go.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum GuildOrChannel {
-    /// A server.
-    Guild(u64),
-    /// A channel or thread.
-    Channel(u64),
-}
-
-/// Why a request is not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// By the rules.
-    #[error("by the rules: {0:?}")]
-    NotAdmitted(AdmissionDecision),
-    /// They have not the role without which nobody may use the bot here.
-    #[error("without the role")]
-    NoAccess,
-    /// There is no room.
-    #[error("no room: {0:?}")]
-    QueueFull(QueueFull),
-    /// The bot is about to end.
-    #[error("shutting down")]
-    ShuttingDown,
-    /// The ledger can't be written.
-    #[error("ledger: {0}")]
-    Store(#[from] StoreError),
-}
-
-/// Where orders are taken.
+/// Accepts jobs and dispatches them to the [`JobRunner`].
 pub struct JobScheduler {
     runner: JobRunner,
     state: Mutex<SchedulerState>,
-    /// One order at a time is taken, so that what comes twice is judged once, and haste is seen.
+    /// Serializes submissions, so that a duplicate is seen as one and the cooldown holds.
     submit_lock: tokio::sync::Mutex<()>,
     queue_changed: Notify,
     shutdown: CancellationToken,
@@ -125,33 +55,33 @@ struct SchedulerState {
     deleted_sources: VecDeque<u64>,
 }
 
-/// A job that waits or runs.
+/// A job that waits, runs, or awaits a retry.
 struct ActiveJob {
     source: u64,
     author: u64,
     guild: Option<u64>,
     channel: u64,
-    /// The leave of all whose words are in it.
+    /// Consent of everyone whose words are in the job.
     grants: ConsentGrants,
-    /// This process has accepted it, and nobody has worked on it yet.
+    /// This process has accepted it, and no attempt has started yet.
     is_new: bool,
-    /// What is reserved for it of the day's caps, until somebody works on it.
+    /// Usage reserved against the daily caps until the job starts.
     reservation: Option<Reservation>,
     stop_signal: StopSignal,
-    /// It is going to be tried again: nobody works on it, and it is not in line.
+    /// The job will be retried: it is neither queued nor running.
     awaits_retry: bool,
-    /// When there is no place for its answer any more.
+    /// When the answer can no longer be posted.
     reply_deadline: Option<Instant>,
-    /// Cancelled once nobody works on it any more.
+    /// Cancelled once the job no longer runs.
     finished: CancellationToken,
 }
 
 impl JobScheduler {
-    /// A desk without orders.
+    /// A scheduler with an empty queue.
     #[must_use]
-    pub fn new(workshop: JobRunner, limits: QueueLimits) -> Arc<Self> {
+    pub fn new(runner: JobRunner, limits: QueueLimits) -> Arc<Self> {
         Arc::new(Self {
-            runner: workshop,
+            runner,
             state: Mutex::new(SchedulerState {
                 queue: FairQueue::new(limits),
                 active_jobs: HashMap::new(),
@@ -165,19 +95,20 @@ impl JobScheduler {
         })
     }
 
-    /// What the orders are worked on with.
+    /// The runner that executes the jobs.
     #[must_use]
     pub fn runner(&self) -> &JobRunner {
         &self.runner
     }
 
-    /// Takes up what an earlier process left, then works until [`JobScheduler::close`].
+    /// Queues the jobs that an earlier process left, then dispatches until
+    /// [`JobScheduler::shut_down`]. Returns how many jobs were recovered.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be read at the start.
+    /// If the ledger can't be read.
     pub async fn start(self: &Arc<Self>) -> Result<usize, StoreError> {
-        let mut left = Vec::new();
+        let mut jobs = Vec::new();
         let mut after = None;
         loop {
             let page = self
@@ -191,758 +122,85 @@ impl JobScheduler {
             after = Some(*last);
             for id in page {
                 match self.runner.store.job(id).await {
-                    Ok(Some(job)) => left.push(job),
+                    Ok(Some(job)) => jobs.push(job),
                     Ok(None) => {}
-                    // One row must not keep all others from being done.
+                    // One damaged row must not block the others.
                     Err(StoreError::Damaged) => self.fail_unreadable(id),
                     Err(error) => return Err(error),
                 }
             }
         }
-        poison_jobs::sort_suspects_last(&mut left);
-        let mut found = 0;
-        for job in &left {
-            found += usize::from(self.requeue(job).await?);
+        poison_jobs::sort_suspects_last(&mut jobs);
+        let mut recovered = 0;
+        for job in &jobs {
+            recovered += usize::from(self.requeue(job).await?);
         }
-        let desk = Arc::clone(self);
-        self.tasks.spawn(async move { desk.dispatch_loop().await });
-        Ok(found)
+        let scheduler = Arc::clone(self);
+        self.tasks
+            .spawn(async move { scheduler.dispatch_loop().await });
+        Ok(recovered)
     }
 
-    /// Judges a request and accepts it: it is on the disk when this returns. Once who asks, or
-    /// whose words are in it, takes that back, nobody works for it any more, and nothing is kept.
-    ///
-    /// # Errors
-    ///
-    /// See [`SubmitError`].
-    pub async fn submit(
-        &self,
-        request: PersonalData<JobSubmission>,
-    ) -> Result<SubmitOutcome, SubmitError> {
-        if self.shutdown.is_cancelled() {
-            return Err(SubmitError::ShuttingDown);
-        }
-        let _one_at_a_time = self.submit_lock.lock().await;
-        let stamp = request.grant().clone();
-        let Some(request) = request.into_inner() else {
-            return Ok(SubmitOutcome::Withdrawn);
-        };
-        let stamps = self.collect_grants(stamp, &request.spec);
-        let (guild, author) = (request.guild, request.author);
-        let store = &self.runner.store;
-        if store.job_by_source(request.source).await?.is_some() {
-            return Ok(SubmitOutcome::Duplicate);
-        }
-        let home = Tenant::new(guild, author);
-        self.state()
-            .queue
-            .check_capacity(home, author)
-            .map_err(|full| {
-                counter!("talkback_refused_total", "why" => "full").increment(1);
-                SubmitError::QueueFull(full)
-            })?;
-        let heard = request.carried_over.transcripts.len();
-        let (hold, verdict) = self.reserve(&request, heard).await?;
-        let payload = serde_json::to_string(&request.spec).map_err(|_| StoreError::Damaged)?;
-        let order = JobDetails {
-            source: request.source,
-            guild,
-            channel: request.channel,
-            author,
-            payload,
-            referenced: request.spec.referenced.as_ref().map(|it| MessageReference {
-                message: it.message,
-                author: it.author,
-            }),
-        };
-        let accepted = store.accept_job(&order, (self.runner.clock)()).await?;
-        let id = match accepted {
-            AcceptOutcome::New(id) => id,
-            AcceptOutcome::Duplicate(_) => return Ok(SubmitOutcome::Duplicate),
-            AcceptOutcome::Withdrawn => return Ok(SubmitOutcome::Withdrawn),
-        };
-        self.save_carried_over(id, &request.carried_over).await?;
-        counter!("talkback_accepted_total").increment(1);
-        self.record_request_time(author);
-        let withdrawn = {
-            let state = self.state();
-            let borrowed = request.spec.referenced.as_ref().map(|it| it.message);
-            let mut messages = borrowed.into_iter().chain([request.source]);
-            messages.any(|it| state.deleted_sources.contains(&it)) || !stamps.all_active()
-        };
-        if withdrawn {
-            store.forget_source(request.source).await?;
-            return Ok(SubmitOutcome::Withdrawn);
-        }
-        let place = (guild, request.channel);
-        let mut open = ActiveJob::new((request.source, author), place, stamps, hold);
-        open.is_new = true;
-        open.reply_deadline = self.reply_deadline(request.source, &request.spec);
-        self.enqueue(id, open, home);
-        tracing::info!(
-            job = id.0,
-            source = request.source,
-            guild,
-            channel = request.channel,
-            order = ?request.spec,
-            "accepted"
-        );
-        Ok(SubmitOutcome::Accepted(id, verdict))
-    }
-
-    /// Has a finished job done once more. What was heard is not heard again. Returns false if it
-    /// is being worked on, or not there. `pressed` is what asks for it, with its token: the
-    /// command's own may be dead.
-    ///
-    /// # Errors
-    ///
-    /// See [`SubmitError`].
-    pub async fn retry(
-        self: &Arc<Self>,
-        id: JobId,
-        cleared: AccessGrant,
-        (pressed, token): (u64, &str),
-    ) -> Result<bool, SubmitError> {
-        if self.shutdown.is_cancelled() {
-            return Err(SubmitError::ShuttingDown);
-        }
-        let _one_at_a_time = self.submit_lock.lock().await;
-        let store = &self.runner.store;
-        let Some(job) = store.job(id).await? else {
-            return Ok(false);
-        };
-        let home = Tenant::new(job.details.guild, job.details.author);
-        self.state()
-            .queue
-            .check_capacity(home, job.details.author)
-            .map_err(SubmitError::QueueFull)?;
-        let Ok(order) = serde_json::from_str::<JobSpec>(&job.details.payload) else {
-            return Ok(false);
-        };
-        let mut request = JobSubmission {
-            source: job.details.source,
-            guild: job.details.guild,
-            channel: job.details.channel,
-            author: job.details.author,
-            spec: order,
-            access: cleared,
-            carried_over: CarriedOver::default(),
-        };
-        let Some(stamp) = self.requester_grant(&job, &request.spec).await? else {
-            store.forget_source(request.source).await?;
-            return Ok(false);
-        };
-        let stamps = self.collect_grants(stamp, &request.spec);
-        // As if it were new, but for what is heard already.
-        let (hold, _) = self
-            .reserve(&request, job_runner::saved_transcripts(&job).len())
-            .await?;
-        let now = (self.runner.clock)();
-        if !store.reopen_job(id, true, now).await? {
-            // Its outcome may be there to be seen before it is written down that it is over.
-            self.wait_until_finished(id, JOB_FINISHED_TIMEOUT).await;
-            if !store.reopen_job(id, true, now).await? {
-                return Ok(false);
-            }
-        }
-        counter!("talkback_again_total").increment(1);
-        if let Some(order) = with_interaction_token(&job, pressed, token) {
-            let payload = serde_json::to_string(&order).map_err(|_| StoreError::Damaged)?;
-            store.update_job_payload(&job, &payload).await?;
-            request.spec = order;
-        }
-        self.record_request_time(request.author);
-        let mut open = ActiveJob::new(
-            (request.source, request.author),
-            (request.guild, request.channel),
-            stamps,
-            hold,
-        );
-        open.reply_deadline = self.reply_deadline(request.source, &request.spec);
-        self.enqueue(id, open, home);
-        Ok(true)
-    }
-
-    /// The message or interaction is gone: nobody works for it any more, and nothing is kept of
-    /// it. Returns the messages that showed the answer, with the channel they are in.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn withdraw(&self, source: u64) -> Result<Option<(u64, Vec<u64>)>, StoreError> {
-        {
-            let mut state = self.state();
-            if state.deleted_sources.len() >= MAX_DELETED_SOURCES {
-                state.deleted_sources.pop_front();
-            }
-            state.deleted_sources.push_back(source);
-        }
-        let store = &self.runner.store;
-        let Some(job) = store.job_by_source(source).await? else {
-            // What is left of a job that is forgotten already.
-            store.forget_source(source).await?;
-            return Ok(None);
-        };
-        self.stop_job(job.id, StopReason::Withdrawn).await;
-        let posts = store.forget_source(source).await?;
-        tracing::info!(job = job.id.0, source, "withdrawn");
-        Ok(Some((job.details.channel, posts)))
-    }
-
-    /// The message that shows an answer is deleted: while it grows, that ends the work on it. What
-    /// is there for good is nobody's business any more.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger fails.
-    pub async fn on_reply_deleted(&self, message: u64) -> Result<(), StoreError> {
-        let store = &self.runner.store;
-        let Some(id) = store.waiting_job_by_first_message(message).await? else {
-            return Ok(());
-        };
-        self.stop_job(id, StopReason::Withdrawn).await;
-        let now = (self.runner.clock)();
-        store.finish_job(id, JobState::Cancelled, &[], now).await?;
-        tracing::info!(job = id.0, message, "the reply was deleted");
-        Ok(())
-    }
-
-    /// Whoever asked this has asked something else since: it is not answered any more. What is
-    /// shown of an answer stays, and says so.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn supersede(&self, source: u64) -> Result<(), StoreError> {
-        let running = {
-            let state = self.state();
-            let found = state
-                .active_jobs
-                .iter()
-                .find(|(_, open)| open.source == source);
-            found.map(|(id, _)| *id)
-        };
-        let Some(id) = running else {
-            return Ok(());
-        };
-        match self.stop_job(id, StopReason::Superseded).await {
-            StopOutcome::NotRunning { is_new: true } => {
-                let now = (self.runner.clock)();
-                let store = &self.runner.store;
-                store.finish_job(id, JobState::Cancelled, &[], now).await?;
-            }
-            // Something is shown of it, and says that more is to come.
-            StopOutcome::NotRunning { is_new: false } => {
-                let workshop = &self.runner;
-                workshop
-                    .end_idle_job(id, false, StopReason::Superseded)
-                    .await?;
-            }
-            StopOutcome::WasRunning => {}
-        }
-        tracing::info!(job = id.0, source, "superseded");
-        Ok(())
-    }
-
-    /// Waits until nobody works on a job, for a while: who replies to an answer at once may come
-    /// before it is remembered.
+    /// Waits, for a limited time, until the job no longer runs: a user may reply to an answer
+    /// before it is saved.
     pub async fn wait_until_done(&self, id: JobId) {
         self.wait_until_finished(id, ANSWER_SAVED_TIMEOUT).await;
     }
 
-    /// Waits until nobody works on anything of a channel (of one person there), for a while: what is
-    /// just being answered would be remembered after its conversation was forgotten.
+    /// Waits, for a limited time, until no job of the channel (or of one author in it) runs: a job
+    /// that finishes later would save its turn after the conversation was forgotten.
     pub async fn wait_until_channel_done(&self, channel: u64, only: Option<u64>) {
-        let theirs: Vec<CancellationToken> = self
+        let tokens: Vec<CancellationToken> = self
             .state()
             .active_jobs
             .values()
-            .filter(|open| open.channel == channel)
-            .filter(|open| only.is_none_or(|author| open.author == author))
-            .map(|open| open.finished.clone())
+            .filter(|active| active.channel == channel)
+            .filter(|active| only.is_none_or(|author| active.author == author))
+            .map(|active| active.finished.clone())
             .collect();
         let all = async {
-            for ended in theirs {
-                ended.cancelled().await;
+            for token in tokens {
+                token.cancelled().await;
             }
         };
         let _ = tokio::time::timeout(ANSWER_SAVED_TIMEOUT, all).await;
     }
 
     async fn wait_until_finished(&self, id: JobId, patience: Duration) {
-        let ended = self
+        let finished = self
             .state()
             .active_jobs
             .get(&id)
-            .map(|open| open.finished.clone());
-        if let Some(ended) = ended {
-            let _ = tokio::time::timeout(patience, ended.cancelled()).await;
+            .map(|active| active.finished.clone());
+        if let Some(finished) = finished {
+            let _ = tokio::time::timeout(patience, finished.cancelled()).await;
         }
     }
 
-    /// Ends all work for people who have taken back what it is about, and waits for that.
-    pub async fn stop_jobs_without_consent(&self) {
-        let theirs: Vec<JobId> = self
-            .state()
-            .active_jobs
-            .iter()
-            .filter(|(_, open)| !open.grants.all_active())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in theirs {
-            self.stop_job(id, StopReason::Withdrawn).await;
-            if let Err(error) = self.runner.delete_shown_reply(id).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(job = id.0, error, "the beginning of an answer stays");
-            }
-        }
-    }
-
-    /// Stops all work for a place that is gone: nobody is paid for what nobody will see.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn cancel_all_in(&self, gone: GuildOrChannel) -> Result<(), StoreError> {
-        let theirs: Vec<JobId> = self
-            .state()
-            .active_jobs
-            .iter()
-            .filter(|(_, open)| match gone {
-                GuildOrChannel::Guild(guild) => open.guild == Some(guild),
-                GuildOrChannel::Channel(channel) => open.channel == channel,
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in theirs {
-            self.stop_job(id, StopReason::Withdrawn).await;
-            let now = (self.runner.clock)();
-            let store = &self.runner.store;
-            store.finish_job(id, JobState::Cancelled, &[], now).await?;
-            tracing::info!(job = id.0, ?gone, "stopped with its place");
-        }
-        Ok(())
-    }
-
-    /// How many jobs wait and run.
+    /// Number of waiting and running jobs.
     #[must_use]
     pub fn job_counts(&self) -> (usize, usize) {
         let state = self.state();
         (state.queue.waiting_count(), state.queue.running_count())
     }
 
-    /// Takes nothing more on, and lets what runs come to its end for at most `patience`. What does
-    /// not is as far as the ledger says, for the next process.
+    /// Stops dispatching, and gives running jobs `patience` to finish. After that they are stopped;
+    /// the next process resumes them from the ledger.
     pub async fn shut_down(&self, patience: Duration) {
         self.shutdown.cancel();
         self.tasks.close();
-        let left = tokio::time::timeout(patience, self.tasks.wait()).await;
-        if left.is_err() {
-            for open in self.state().active_jobs.values() {
-                open.stop_signal.stop(StopReason::ShuttingDown);
+        let stopped = tokio::time::timeout(patience, self.tasks.wait()).await;
+        if stopped.is_err() {
+            for active in self.state().active_jobs.values() {
+                active.stop_signal.stop(StopReason::ShuttingDown);
             }
-            // Whoever is sending something at the moment finishes that.
+            // Let messages that are being sent right now complete.
             let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
         }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, SchedulerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Decides about a request whose first recordings are `heard` already, and reserves what is
-    /// known of its use.
-    async fn reserve(
-        &self,
-        request: &JobSubmission,
-        heard: usize,
-    ) -> Result<(Reservation, AdmissionDecision), SubmitError> {
-        let payer = Payer {
-            guild: request.guild,
-            author: request.author,
-        };
-        let since_last = {
-            let state = self.state();
-            state
-                .last_request
-                .get(&request.author)
-                .map(Instant::elapsed)
-        };
-        let answer = request.spec.output == OutputKind::Answer && self.runner.are_answers_paid();
-        let expected = (request.spec.untranscribed_duration(heard), answer);
-        let admission = &self.runner.admission;
-        admission
-            .reserve(payer, expected, since_last)
-            .await?
-            .map_err(not_admitted)
-    }
-
-    /// Remembers when somebody asked last, for the cooldown.
-    fn record_request_time(&self, author: u64) {
-        let mut state = self.state();
-        if state.last_request.len() >= MAX_COOLDOWN_ENTRIES {
-            let cooldown = self.runner.admission.rules().cooldown;
-            state.last_request.retain(|_, at| at.elapsed() < cooldown);
-        }
-        if state.last_request.len() < MAX_COOLDOWN_ENTRIES {
-            state.last_request.insert(author, Instant::now());
-        }
-    }
-
-    /// When there is no place for the answer any more.
-    fn reply_deadline(&self, source: u64, order: &JobSpec) -> Option<Instant> {
-        let left = self.runner.frontend.reply_expires_in(source, order)?;
-        Some(Instant::now() + left)
-    }
-
-    /// Puts a job in line that was accepted before. False if it can't be done, or may not be any
-    /// more.
-    async fn requeue(self: &Arc<Self>, job: &Job) -> Result<bool, StoreError> {
-        let Ok(order) = serde_json::from_str::<JobSpec>(&job.details.payload) else {
-            self.fail_unreadable(job.id);
-            return Ok(false);
-        };
-        let (guild, author) = (job.details.guild, job.details.author);
-        let Some(stamp) = self.requester_grant(job, &order).await? else {
-            self.runner.store.forget_source(job.details.source).await?;
-            return Ok(false);
-        };
-        let stamps = self.collect_grants(stamp, &order);
-        let unheard = order.untranscribed_duration(job_runner::saved_transcripts(job).len());
-        let payer = Payer { guild, author };
-        let hold = self
-            .runner
-            .admission
-            .restore_reservation(payer, unheard)
-            .await?;
-        let place = (guild, job.details.channel);
-        let mut open = ActiveJob::new((job.details.source, author), place, stamps, hold);
-        open.reply_deadline = self.reply_deadline(job.details.source, &order);
-        self.enqueue(job.id, open, Tenant::new(guild, author));
-        Ok(true)
-    }
-
-    /// The leave of who asked, as it is now. What was said in a call needs more than what was
-    /// written.
-    async fn requester_grant(
-        &self,
-        job: &Job,
-        order: &JobSpec,
-    ) -> Result<Option<ConsentGrant>, StoreError> {
-        let author = job.details.author;
-        match (&order.reply_target, job.details.guild) {
-            (ReplyTarget::Spoken, Some(guild)) => {
-                let book = self.runner.load_guild_consents(guild).await?;
-                Ok(book.grant_for_speech_at(author, job.created))
-            }
-            _ => Ok(self.runner.consents.grant_for_stored(author, job.created)),
-        }
-    }
-
-    fn collect_grants(&self, stamp: ConsentGrant, order: &JobSpec) -> ConsentGrants {
-        let consents = &self.runner.consents;
-        let others = order.referenced.iter().filter(|it| it.author != 0);
-        let others = others.map(|it| consents.current_grant(it.author));
-        others.chain([stamp]).collect()
-    }
-
-    fn enqueue(&self, id: JobId, open: ActiveJob, home: Tenant) {
-        let mut state = self.state();
-        let author = open.author;
-        if let Some(rested) = state.active_jobs.insert(id, open) {
-            rested.finished.cancel();
-        }
-        state.queue.push(home, author, id);
-        report_queue_metrics(&state.queue);
-        drop(state);
-        self.queue_changed.notify_one();
-    }
-
-    /// Ends the work on a job and waits until nobody works on it.
-    async fn stop_job(&self, id: JobId, why: StopReason) -> StopOutcome {
-        let ended = {
-            let mut state = self.state();
-            let waits = state.queue.remove(id);
-            report_queue_metrics(&state.queue);
-            let rests = state
-                .active_jobs
-                .get(&id)
-                .is_some_and(|open| open.awaits_retry);
-            if waits || rests {
-                let open = state.active_jobs.remove(&id);
-                if let Some(open) = &open {
-                    open.stop_signal.stop(why);
-                    open.finished.cancel();
-                }
-                let fresh = open.is_some_and(|open| open.is_new);
-                return StopOutcome::NotRunning { is_new: fresh };
-            }
-            let Some(open) = state.active_jobs.get(&id) else {
-                return StopOutcome::WasRunning;
-            };
-            open.stop_signal.stop(why);
-            open.finished.clone()
-        };
-        ended.cancelled().await;
-        StopOutcome::WasRunning
-    }
-
-    async fn dispatch_loop(self: &Arc<Self>) {
-        loop {
-            while let Some((id, begun)) = self.claim_next() {
-                let desk = Arc::clone(self);
-                self.tasks
-                    .spawn(async move { desk.run_job(id, begun).await });
-            }
-            let (late, next) = self.take_expired();
-            for id in late {
-                let desk = Arc::clone(self);
-                self.tasks.spawn(async move { desk.expire_job(id).await });
-            }
-            let next_closes = async {
-                match next {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = self.queue_changed.notified() => {}
-                () = next_closes => {}
-                () = self.shutdown.cancelled() => return,
-            }
-        }
-    }
-
-    /// The jobs for whose answers there is no place any more, and when the next one has none.
-    fn take_expired(&self) -> (Vec<JobId>, Option<Instant>) {
-        let now = Instant::now();
-        let mut late = Vec::new();
-        let mut next: Option<Instant> = None;
-        for (id, open) in &mut self.state().active_jobs {
-            match open.reply_deadline {
-                Some(at) if at <= now => {
-                    open.reply_deadline = None;
-                    late.push(*id);
-                }
-                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
-                None => {}
-            }
-        }
-        (late, next)
-    }
-
-    /// Says that there will be no answer as long as that can be said.
-    async fn expire_job(&self, id: JobId) {
-        let StopOutcome::NotRunning { is_new: fresh } =
-            self.stop_job(id, StopReason::ReplyExpiring).await
-        else {
-            return;
-        };
-        let ended = self
-            .runner
-            .end_idle_job(id, fresh, StopReason::ReplyExpiring)
-            .await;
-        if let Err(error) = ended {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(job = id.0, error, "an end is not said");
-        }
-    }
-
-    /// Ends a job that can't be read.
-    fn fail_unreadable(self: &Arc<Self>, id: JobId) {
-        let desk = Arc::clone(self);
-        self.tasks.spawn(async move {
-            if let Err(error) = desk.runner.fail_unreadable(id).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(job = id.0, error, "waits for the next start");
-            }
-        });
-    }
-
-    fn claim_next(&self) -> Option<(JobId, ClaimedJob)> {
-        if self.shutdown.is_cancelled() {
-            return None;
-        }
-        let mut state = self.state();
-        let id = state.queue.start_next()?;
-        report_queue_metrics(&state.queue);
-        let open = state.active_jobs.get_mut(&id);
-        let begun = open.map(|open| ClaimedJob {
-            is_new: open.is_new,
-            reservation: open.reservation.take(),
-            stop_signal: open.stop_signal.clone(),
-            grants: open.grants.clone(),
-        });
-        Some((id, begun.unwrap_or_default()))
-    }
-
-    async fn run_job(self: &Arc<Self>, id: JobId, mut begun: ClaimedJob) {
-        // A job must not keep its place for ever, however the work on it ends.
-        let mut done = RunningJobGuard {
-            scheduler: self,
-            id,
-            awaits_retry: false,
-        };
-        let hold = begun.reservation.take();
-        let run = self.runner.run(
-            id,
-            begun.is_new,
-            hold.as_ref(),
-            &begun.grants,
-            begun.wait_for_stop(),
-        );
-        let run = match AssertUnwindSafe(run).catch_unwind().await {
-            Ok(run) => run,
-            Err(_) => self.handle_panic(id).await,
-        };
-        drop(hold);
-        let later = match run {
-            Ok(RunOutcome::Finished) => false,
-            Ok(RunOutcome::RetryLater) => true,
-            Err(StoreError::Damaged) => {
-                self.fail_unreadable(id);
-                false
-            }
-            Err(error) => {
-                tracing::error!(
-                    job = id.0,
-                    error = &error as &dyn std::error::Error,
-                    "the ledger fails"
-                );
-                true
-            }
-        };
-        let stopped = begun.stop_signal.is_stopped() || !begun.grants.all_active();
-        done.awaits_retry = later && !stopped && !self.shutdown.is_cancelled();
-        if done.awaits_retry {
-            let desk = Arc::clone(self);
-            let halt = begun.stop_signal.clone();
-            self.tasks
-                .spawn(async move { desk.retry_later(id, halt).await });
-        }
-    }
-
-    /// The work on a job panicked: whoever asked sees an end all the same.
-    async fn handle_panic(&self, id: JobId) -> Result<RunOutcome, StoreError> {
-        tracing::error!(job = id.0, "a job panicked");
-        let stumbled = AssertUnwindSafe(self.runner.handle_panic(id));
-        match stumbled.catch_unwind().await {
-            Ok(run) => run,
-            Err(_) => Ok(RunOutcome::Finished),
-        }
-    }
-
-    /// Has a job that rests done once more. Until then it can be stopped like any other.
-    async fn retry_later(self: &Arc<Self>, id: JobId, halt: StopSignal) {
-        for _ in 0..MAX_LEDGER_RETRIES {
-            tokio::select! {
-                () = tokio::time::sleep(RETRY_DELAY) => {}
-                why = halt.wait() => return self.end_before_retry(id, why).await,
-                () = self.shutdown.cancelled() => return,
-            }
-            let lined_up = match self.runner.store.job(id).await {
-                Ok(Some(job)) if job.state == JobState::Waiting => self.requeue(&job).await,
-                Ok(_) => return self.give_up_retry(id),
-                Err(error) => Err(error),
-            };
-            match lined_up {
-                Ok(true) => return,
-                Ok(false) => return self.give_up_retry(id),
-                Err(StoreError::Damaged) => {
-                    self.give_up_retry(id);
-                    return self.fail_unreadable(id);
-                }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(job = id.0, error, "the ledger fails");
-                }
-            }
-        }
-        tracing::error!(job = id.0, "waits for the next start");
-        self.give_up_retry(id);
-    }
-
-    /// Somebody stopped a job just when it began to rest, and has left its end to us.
-    async fn end_before_retry(&self, id: JobId, why: StopReason) {
-        let Some(open) = self.state().active_jobs.remove(&id) else {
-            return;
-        };
-        let ended = match why {
-            StopReason::Superseded | StopReason::ReplyExpiring => {
-                self.runner.end_idle_job(id, false, why).await
-            }
-            StopReason::Withdrawn | StopReason::ConsentWithdrawn | StopReason::ShuttingDown => {
-                Ok(())
-            }
-        };
-        open.finished.cancel();
-        if let Err(error) = ended {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(job = id.0, error, "an end is not said");
-        }
-    }
-
-    /// Nobody goes on with a job that rests.
-    fn give_up_retry(&self, id: JobId) {
-        if let Some(open) = self.state().active_jobs.remove(&id) {
-            open.finished.cancel();
-        }
-    }
-}
-
-/// What was found when a job was stopped.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum StopOutcome {
-    /// Nobody works on it, and nobody is going to: whoever stopped it ends it. `fresh`: nobody
-    /// ever has.
-    NotRunning { is_new: bool },
-    /// Somebody worked on it, and has ended it; or it is not there.
-    WasRunning,
-}
-
-/// Stops the work on a job, and says why.
-#[derive(Clone, Default)]
-struct StopSignal {
-    token: CancellationToken,
-    reason: Arc<OnceLock<StopReason>>,
-}
-
-impl StopSignal {
-    /// Only the first reason counts.
-    fn stop(&self, why: StopReason) {
-        let _ = self.reason.set(why);
-        self.token.cancel();
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
-    async fn wait(&self) -> StopReason {
-        self.token.cancelled().await;
-        self.reason
-            .get()
-            .copied()
-            .unwrap_or(StopReason::ShuttingDown)
-    }
-}
-
-/// What the work on a job needs of it, and what stops it.
-#[derive(Default)]
-struct ClaimedJob {
-    is_new: bool,
-    reservation: Option<Reservation>,
-    stop_signal: StopSignal,
-    grants: ConsentGrants,
-}
-
-impl ClaimedJob {
-    async fn wait_for_stop(&self) -> StopReason {
-        tokio::select! {
-            biased;
-            () = self.grants.any_withdrawn() => StopReason::ConsentWithdrawn,
-            why = self.stop_signal.wait() => why,
-        }
     }
 }
 
@@ -951,7 +209,7 @@ impl ActiveJob {
         (source, author): (u64, u64),
         (guild, channel): (Option<u64>, u64),
         grants: ConsentGrants,
-        hold: Reservation,
+        reservation: Reservation,
     ) -> Self {
         Self {
             source,
@@ -960,61 +218,13 @@ impl ActiveJob {
             channel,
             grants,
             is_new: false,
-            reservation: Some(hold),
+            reservation: Some(reservation),
             stop_signal: StopSignal::default(),
             awaits_retry: false,
             reply_deadline: None,
             finished: CancellationToken::new(),
         }
     }
-}
-
-/// Frees the place of a job when the work on it ends, however it ends.
-struct RunningJobGuard<'a> {
-    scheduler: &'a JobScheduler,
-    id: JobId,
-    /// It is going to be tried again.
-    awaits_retry: bool,
-}
-
-impl Drop for RunningJobGuard<'_> {
-    fn drop(&mut self) {
-        let mut state = self.scheduler.state();
-        state.queue.finish(self.id);
-        if self.awaits_retry {
-            if let Some(open) = state.active_jobs.get_mut(&self.id) {
-                open.awaits_retry = true;
-                open.is_new = false;
-            }
-        } else if let Some(open) = state.active_jobs.remove(&self.id) {
-            tracing::debug!(job = self.id.0, source = open.source, "place is free");
-            open.finished.cancel();
-        }
-        report_queue_metrics(&state.queue);
-        drop(state);
-        self.scheduler.queue_changed.notify_one();
-    }
-}
-
-/// The order with the token of the button that was pressed.
-fn with_interaction_token(job: &Job, by: u64, fresh: &str) -> Option<JobSpec> {
-    let mut order: JobSpec = serde_json::from_str(&job.details.payload).ok()?;
-    let ReplyTarget::Command {
-        token,
-        button_interaction: pressed,
-        ..
-    } = &mut order.reply_target
-    else {
-        return None;
-    };
-    fresh.clone_into(token);
-    *pressed = Some(by);
-    Some(order)
-}
-
-fn not_admitted(verdict: AdmissionDecision) -> SubmitError {
-    counter!("talkback_refused_total", "why" => "rules").increment(1);
-    SubmitError::NotAdmitted(verdict)
 }
 
 fn report_queue_metrics(queue: &FairQueue) {

@@ -1,4 +1,4 @@
-//! What somebody asks for, as it is written into the ledger before any work begins.
+//! The stored form of a request: what a job needs to start, or to start again after a restart.
 
 use std::time::Duration;
 
@@ -7,98 +7,100 @@ use serde::{Deserialize, Serialize};
 use super::conversation_history::ConversationRef;
 use crate::speech::subtitles::TranscriptFormat;
 
-/// A request, whole: with it and the ledger the work can be begun, or begun again.
+/// A complete request. Together with the ledger it is enough to run the job.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct JobSpec {
-    /// What is wanted.
+    /// What to produce.
     #[serde(rename = "wish")]
     pub output: OutputKind,
-    /// The name of the person in the place where they ask.
+    /// Display name of the requester in the place where they ask.
     #[serde(rename = "name")]
     pub requester_name: String,
-    /// What is to be heard, in order.
+    /// The recordings to transcribe, in order.
     pub recordings: Vec<Attachment>,
-    /// What was typed.
+    /// The typed question.
     pub question: Option<String>,
-    /// What it goes on with.
+    /// The conversation it continues.
     pub conversation: ConversationRef,
-    /// How it came, and so how it is answered.
+    /// How the request arrived, and so how it is answered.
     #[serde(rename = "via")]
     pub reply_target: ReplyTarget,
-    /// What of it is somebody else's than who asks.
+    /// The message of another author that the request is about, if any.
     #[serde(default, rename = "borrowed")]
     pub referenced: Option<ReferencedMessage>,
 }
 
-/// What stands in a message that is not the request itself, mostly somebody else's, and is answered
-/// or written down for who asks. Both can take it back, and so does deleting that message.
+/// A message other than the request itself, usually by somebody else, that is answered or
+/// transcribed for the requester. Either of the two can withdraw consent; deleting the message also
+/// withdraws the job.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct ReferencedMessage {
-    /// The message it stands in.
+    /// Id of the message.
     pub message: u64,
-    /// Whose message that is; 0 where nobody can tell.
+    /// Its author; 0 if unknown.
     pub author: u64,
-    /// Their name.
+    /// Display name of its author.
     pub name: String,
-    /// What is typed in it. The recordings of the order are theirs too.
+    /// Its text. The recordings of the job belong to it too.
     pub text: Option<String>,
 }
 
-/// What is wanted.
+/// What a job produces.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum OutputKind {
     /// An answer.
     Answer,
-    /// The words of the recordings.
+    /// The transcripts of the recordings.
     Transcript(TranscriptFormat),
 }
 
-/// How an order came.
+/// Where the result goes.
 #[derive(Clone, Deserialize, Serialize)]
 pub enum ReplyTarget {
-    /// As a message. The answer replies to it.
+    /// The request was a message; the answer replies to it.
     Message,
-    /// By a command. The answer takes the place of its response as long as the token lives.
+    /// The request was a command; the answer replaces its response while the token is valid.
     Command {
-        /// What the response is edited with.
+        /// The interaction token that edits the response.
         token: String,
-        /// Whether only its user sees the answer.
+        /// Whether only the requester sees the answer.
         private: bool,
-        /// Whether the bot can write nothing in the channel but this response: it was added by
-        /// a person, not by the server.
+        /// Whether this response is all the bot may write in the channel: it was installed by the
+        /// user, not in the guild.
         #[serde(rename = "alone")]
         interaction_only: bool,
-        /// The interaction that the token is of, where that is not the command itself: a button
-        /// was pressed later.
+        /// The interaction that `token` belongs to, if a button was pressed after the command.
         #[serde(default, rename = "pressed")]
         button_interaction: Option<u64>,
     },
-    /// Spoken in a call. The answer stands in the session's channel, under what was asked.
+    /// The request was spoken in a call; the answer goes to the session's channel, below the
+    /// question.
     Spoken,
 }
 
-/// A recording where it lies.
+/// A recording attached to a message or command.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct Attachment {
-    /// Its id.
+    /// Attachment id.
     pub id: u64,
-    /// Its file name.
+    /// File name.
     pub name: String,
-    /// Where it is fetched, for some hours.
+    /// Download URL, valid for some hours.
     pub url: String,
-    /// Its size as it was announced.
+    /// Announced size.
     pub bytes: u64,
-    /// How long it plays, where that was announced, in seconds.
+    /// Announced playing time in seconds, if any.
     pub seconds: Option<f64>,
-    /// The message it hangs on, where a fresh address can be had; none for a command's.
+    /// The message it is attached to, which can give a fresh URL; `None` for a command's
+    /// attachment.
     pub message: Option<u64>,
-    /// Who made it, where that is known: not always who asks.
+    /// Who recorded it, if known: not always the requester.
     #[serde(default)]
     pub author: Option<u64>,
 }
 
 impl Attachment {
-    /// How long it plays, where that is known. Nonsense counts as unknown.
+    /// Announced playing time. An invalid value counts as unknown.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         Duration::try_from_secs_f64(self.seconds?).ok()
@@ -106,37 +108,36 @@ impl Attachment {
 }
 
 impl JobSpec {
-    /// How long the recordings play together that come after the first `heard`, as far as it is
-    /// known before they are fetched.
+    /// Announced playing time of all recordings after the first `transcribed`.
     #[must_use]
-    pub fn untranscribed_duration(&self, heard: usize) -> Duration {
+    pub fn untranscribed_duration(&self, transcribed: usize) -> Duration {
         self.recordings
             .iter()
-            .skip(heard)
+            .skip(transcribed)
             .filter_map(Attachment::duration)
             .fold(Duration::ZERO, Duration::saturating_add)
     }
 
-    /// The name of whoever speaks in the recordings.
+    /// Display name of the speaker in the recordings.
     #[must_use]
     pub fn speaker_name(&self) -> &str {
         let others = self.referenced.as_ref().filter(|it| it.author != 0);
         others.map_or(&self.requester_name, |it| &it.name)
     }
 
-    /// The interaction whose response shows the answer. `source` is the order's own.
+    /// The interaction whose response shows the answer. `source` is the job's own.
     #[must_use]
     pub fn interaction_id(&self, source: u64) -> u64 {
         match self.reply_target {
             ReplyTarget::Command {
-                button_interaction: pressed,
+                button_interaction: button,
                 ..
-            } => pressed.unwrap_or(source),
+            } => button.unwrap_or(source),
             ReplyTarget::Message | ReplyTarget::Spoken => source,
         }
     }
 
-    /// Whether nobody but its author may see the answer.
+    /// Whether only the requester may see the answer.
     #[must_use]
     pub fn is_private(&self) -> bool {
         matches!(
@@ -147,7 +148,7 @@ impl JobSpec {
 }
 
 impl std::fmt::Debug for JobSpec {
-    /// What people ask never reaches a log.
+    /// Leaves out all content: what people ask must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Order")
             .field("wish", &self.output)
@@ -158,21 +159,21 @@ impl std::fmt::Debug for JobSpec {
     }
 }
 
-/// One recording of an order, written down.
+/// The transcript of one recording of a job.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct RecordingTranscript {
-    /// The recording's file name.
+    /// File name of the recording.
     pub name: String,
-    /// What is said in it.
+    /// The transcript as plain text.
     pub text: String,
-    /// How long it plays, in milliseconds.
+    /// Playing time of the recording, in milliseconds.
     pub millis: u64,
-    /// The transcript in the form that was asked for, if one was.
+    /// The transcript in the requested file format, if one was requested.
     pub file: Option<(TranscriptFormat, String)>,
 }
 
 impl std::fmt::Debug for RecordingTranscript {
-    /// Speech never reaches a log: only its size does.
+    /// Prints only the size: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Note({} ms, {} bytes)", self.millis, self.text.len())
     }

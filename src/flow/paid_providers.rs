@@ -1,5 +1,5 @@
-//! The providers as the flow has them: whoever calls one needs a [`Permit`], and the permit learns
-//! what was used. The clients themselves are out of reach.
+//! Metered providers. The pipeline sees providers only through these wrappers: each call takes a
+//! [`Permit`], which learns what was used. The clients themselves stay private.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,45 +22,45 @@ use crate::speech::{
 use crate::store::UsageAccount;
 use audio::Clip;
 
-/// How much of a stream is reserved at a time.
+/// Length of the slice of a stream that is reserved at a time.
 pub const STREAM_SLICE: Duration = Duration::from_secs(10);
 
-/// With less than this left, the next slice is asked for.
+/// The next slice is requested when less than this is left.
 const RENEW_BELOW: Duration = Duration::from_secs(2);
 
-/// How often a stream is looked at.
+/// How often the usage of a stream is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a stream that has been stopped may take to end.
+/// How long a stopped stream may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A transcriber that is paid, or could be.
+/// A transcriber whose calls may cost money.
 #[derive(Clone)]
 pub struct PaidTranscriber(Arc<dyn Transcriber>);
 
 impl PaidTranscriber {
-    /// Locks a client up.
+    /// Wraps a client.
     #[must_use]
     pub fn new(client: Arc<dyn Transcriber>) -> Self {
         Self(client)
     }
 
-    /// The client, for those who ask for a permit.
+    /// The client, for code in this module tree that handles its own permits.
     pub(super) fn client(&self) -> &dyn Transcriber {
         &*self.0
     }
 
-    /// As [`Transcriber::capabilities`].
+    /// Like [`Transcriber::capabilities`].
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         self.0.capabilities()
     }
 
-    /// As [`Transcriber::transcribe`], and the permit learns who was given the clip.
+    /// Like [`Transcriber::transcribe`]; the permit learns which providers were given the clip.
     ///
     /// # Errors
     ///
-    /// Those of the transcriber.
+    /// The errors of the transcriber.
     pub async fn transcribe(
         &self,
         permit: &Permit,
@@ -71,7 +71,7 @@ impl PaidTranscriber {
         if permit.engines() == AllowedEngines::LocalOnly
             && !self.capabilities().name.ends_with(LOCAL_NAME_SUFFIX)
         {
-            tracing::error!("a permit for this machine was shown to a provider");
+            tracing::error!("a local-only permit was used for a paid provider");
             return Err(SpeechError::UnsupportedClip);
         }
         let billing = BillingObserver {
@@ -86,18 +86,18 @@ impl PaidTranscriber {
         Ok(transcript)
     }
 
-    /// As [`Transcriber::ahead`], which is for engines that cost nothing.
+    /// Like [`Transcriber::start_streaming`], which only local, free engines support.
     #[must_use]
     pub fn start_streaming(&self, hints: &Hints) -> Option<Box<dyn StreamingRecognition>> {
         self.0.start_streaming(hints)
     }
 
-    /// As [`Transcriber::warm`], which costs nothing.
+    /// Like [`Transcriber::prewarm`]; free of charge.
     pub async fn warm(&self) {
         self.0.prewarm().await;
     }
 
-    /// As [`Transcriber::probe`], which costs nothing.
+    /// Like [`Transcriber::probe`]; free of charge.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl PaidTranscriber {
     }
 }
 
-/// An observer's reports, and what they cost.
+/// Forwards progress reports, and charges the permit.
 struct BillingObserver<'a> {
     permit: &'a Permit,
     duration: Duration,
@@ -136,26 +136,26 @@ impl TranscriptionObserver for BillingObserver<'_> {
     }
 }
 
-/// A live transcriber that is paid.
+/// A live transcriber whose streams cost money.
 #[derive(Clone)]
 pub struct PaidLiveTranscriber(Arc<dyn LiveTranscriber>);
 
 impl PaidLiveTranscriber {
-    /// Locks a client up.
+    /// Wraps a client.
     #[must_use]
     pub fn new(client: Arc<dyn LiveTranscriber>) -> Self {
         Self(client)
     }
 
-    /// As [`LiveTranscriber::name`].
+    /// Like [`LiveTranscriber::name`].
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.0.name()
     }
 
-    /// As [`LiveTranscriber::listen`]. The permit is for the first [`STREAM_SLICE`]; for each further one
-    /// it is asked again, and the stream ends where the answer is no. What is used is booked to the
-    /// end of the session with the provider, whoever has left before.
+    /// Like [`LiveTranscriber::start_stream`]. The permit covers the first [`STREAM_SLICE`]; a new
+    /// one is requested for each further slice, and the stream ends if it is refused. Usage is
+    /// metered until the provider's session ends, even if the speaker leaves before.
     #[must_use]
     pub fn listen(
         &self,
@@ -163,24 +163,24 @@ impl PaidLiveTranscriber {
         (payer, account): (Payer, UsageAccount),
         hints: Hints,
     ) -> LiveTranscription {
-        let speaker = self.0.start_stream(hints);
-        let meter = speaker.meter();
+        let transcription = self.0.start_stream(hints);
+        let meter = transcription.meter();
         let tasks = permit.task_tracker();
         tasks.spawn(meter_stream(permit, (payer, account), meter));
-        speaker
+        transcription
     }
 
-    /// As [`LiveTranscriber::probe`].
+    /// Like [`LiveTranscriber::probe`].
     ///
     /// # Errors
     ///
-    /// Why it would not listen.
+    /// Why it would not work.
     pub async fn probe(&self) -> Result<(), SpeechError> {
         self.0.probe().await
     }
 }
 
-/// Pays for a stream slice by slice, to its end.
+/// Requests and settles permits slice by slice until the stream ends.
 async fn meter_stream(
     mut permit: Permit,
     (payer, account): (Payer, UsageAccount),
@@ -189,21 +189,21 @@ async fn meter_stream(
     let mut since = (Duration::ZERO, Duration::ZERO);
     let mut last = Duration::ZERO;
     loop {
-        let over = tokio::select! {
+        let finished = tokio::select! {
             () = meter.wait_finished() => true,
             () = sleep(POLL_INTERVAL) => false,
         };
         let (pushed, open) = (meter.pushed_audio(), meter.session_open_time());
         let used = open.saturating_sub(since.1);
         permit.set_streamed(pushed.saturating_sub(since.0), used);
-        if over {
+        if finished {
             break;
         }
-        // A pause is a good time to book.
-        let pauses = std::mem::replace(&mut last, open) == open;
-        let goes_on =
-            used + RENEW_BELOW <= STREAM_SLICE && permit.counts_against_today() && !pauses;
-        if used.is_zero() || goes_on {
+        // A pause is a good time to settle.
+        let is_paused = std::mem::replace(&mut last, open) == open;
+        let keeps_permit =
+            used + RENEW_BELOW <= STREAM_SLICE && permit.counts_against_today() && !is_paused;
+        if used.is_zero() || keeps_permit {
             continue;
         }
         match permit
@@ -215,10 +215,12 @@ async fn meter_stream(
                 std::mem::replace(&mut permit, next).settle().await;
                 continue;
             }
-            Ok(Err(verdict)) => tracing::info!(?verdict, "a stream is stopped"),
+            Ok(Err(decision)) => {
+                tracing::info!(verdict = ?decision, "stream stopped by the usage rules")
+            }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "a stream can't be judged, and is stopped"
+                "usage check failed, stopping the stream"
             ),
         }
         meter.stop();
@@ -230,24 +232,24 @@ async fn meter_stream(
     permit.settle().await;
 }
 
-/// A model that is paid, or could be.
+/// A chat model whose answers may cost money.
 #[derive(Clone)]
 pub struct PaidModel(Arc<dyn ChatModel>);
 
 impl PaidModel {
-    /// Locks a client up.
+    /// Wraps a client.
     #[must_use]
     pub fn new(client: Arc<dyn ChatModel>) -> Self {
         Self(client)
     }
 
-    /// As [`ChatModel::card`].
+    /// Like [`ChatModel::card`].
     #[must_use]
     pub fn card(&self) -> &ModelCard {
         self.0.card()
     }
 
-    /// What the answer to `conversation` may use.
+    /// The most that an answer to `conversation` may cost.
     #[must_use]
     pub fn max_cost(&self, conversation: &Conversation) -> CallCost {
         let is_local = self.card().is_local();
@@ -258,12 +260,12 @@ impl PaidModel {
         })
     }
 
-    /// As [`ChatModel::answer`]. The permit learns what is used as it is used: a stream that is
-    /// dropped in the middle has cost what it gave.
+    /// Like [`ChatModel::answer`]. The permit is updated while the answer streams: if the stream is
+    /// dropped early, what it used so far is counted.
     ///
     /// # Errors
     ///
-    /// Those of the model.
+    /// The errors of the model.
     pub async fn answer<'p>(
         &self,
         permit: &'p Permit,
@@ -271,26 +273,23 @@ impl PaidModel {
     ) -> Result<PaidAnswer<'p>, ChatError> {
         let is_paid = !self.card().is_local();
         if permit.engines() == AllowedEngines::LocalOnly && is_paid {
-            tracing::error!("a permit for this machine was shown to a provider");
+            tracing::error!("a local-only permit was used for a paid provider");
             return Err(ChatError::LocalEngine {
-                reason: "no model of this machine".to_owned(),
+                reason: "no local model".to_owned(),
                 fixed_by_fetch: false,
             });
         }
-        let tally = AnswerMeter {
+        let meter = AnswerMeter {
             permit,
             is_paid,
             prompt_tokens: self.0.estimate_prompt_tokens(conversation).into(),
             counts: Mutex::default(),
         };
-        let stream = self.0.answer_metered(conversation, &tally).await?;
-        Ok(PaidAnswer {
-            meter: tally,
-            stream,
-        })
+        let stream = self.0.answer_metered(conversation, &meter).await?;
+        Ok(PaidAnswer { meter, stream })
     }
 
-    /// As [`ChatModel::probe`], which costs nothing.
+    /// Like [`ChatModel::probe`]; free of charge.
     ///
     /// # Errors
     ///
@@ -300,7 +299,7 @@ impl PaidModel {
     }
 }
 
-/// An answer as it comes, while somebody counts.
+/// A streaming answer that meters itself.
 pub struct PaidAnswer<'p> {
     meter: AnswerMeter<'p>,
     stream: AnswerStream,
@@ -311,30 +310,30 @@ impl Stream for PaidAnswer<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = self.stream.as_mut().poll_next(context);
-        if let Poll::Ready(Some(Ok(piece))) = &polled {
-            self.meter.count_piece(piece);
+        if let Poll::Ready(Some(Ok(chunk))) = &polled {
+            self.meter.count_chunk(chunk);
         }
         polled
     }
 }
 
-/// Tokens of one answer, from what the server says, or else estimated.
+/// Token counts of one answer: as the server reports them, or estimated.
 struct AnswerMeter<'p> {
     permit: &'p Permit,
     is_paid: bool,
-    /// Tokens of the conversation.
+    /// Estimated tokens of the conversation.
     prompt_tokens: u64,
     counts: Mutex<AnswerTokenCounts>,
 }
 
 #[derive(Default)]
 struct AnswerTokenCounts {
-    /// How often the conversation was given to the server.
+    /// How often the conversation was sent to the server.
     requests: u64,
-    /// What came so far.
+    /// Text received so far.
     ascii_bytes: usize,
     other_chars: usize,
-    /// What the server says.
+    /// What the server reports.
     reported: Option<TokenUsage>,
 }
 
@@ -343,14 +342,14 @@ impl AnswerMeter<'_> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count_piece(&self, piece: &AnswerChunk) {
+    fn count_chunk(&self, chunk: &AnswerChunk) {
         let mut counts = self.counts();
-        match piece {
+        match chunk {
             AnswerChunk::Text(text) => {
                 counts.ascii_bytes += text.bytes().filter(u8::is_ascii).count();
                 counts.other_chars += text.chars().filter(|it| !it.is_ascii()).count();
             }
-            // Thoughts are billed too.
+            // Reasoning is billed too.
             AnswerChunk::Retract => {}
             AnswerChunk::End(end) => counts.reported = end.usage,
         }
@@ -359,13 +358,13 @@ impl AnswerMeter<'_> {
 
     fn update_permit(&self, counts: &AnswerTokenCounts) {
         let usage = match counts.reported {
-            // Tries before the one that was answered are known by an estimate only.
-            Some(told) => TokenUsage {
+            // For requests before the one that was answered there is only an estimate.
+            Some(reported) => TokenUsage {
                 prompt_tokens: self
                     .prompt_tokens
                     .saturating_mul(counts.requests.saturating_sub(1))
-                    .saturating_add(told.prompt_tokens),
-                answer_tokens: told.answer_tokens,
+                    .saturating_add(reported.prompt_tokens),
+                answer_tokens: reported.answer_tokens,
             },
             None => TokenUsage {
                 prompt_tokens: self.prompt_tokens.saturating_mul(counts.requests),

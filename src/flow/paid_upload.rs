@@ -1,8 +1,8 @@
-//! Clips that are uploaded while they are recorded, and what they cost.
+//! Metered uploads of clips that are still being recorded.
 //!
-//! Nobody knows yet how long such a clip will be, so it is paid for slice by slice: the first is
-//! reserved before the upload begins, the next before anything of it is sent. What was sent is
-//! booked, whatever becomes of the upload.
+//! The length of such a clip is unknown, so it is paid for in slices: the first is reserved before
+//! the upload begins, each further one before any of it is sent. What was sent is recorded however
+//! the upload ends.
 
 use std::time::Duration;
 
@@ -16,92 +16,93 @@ use crate::speech::{
 };
 use crate::store::UsageAccount;
 
-/// How much of an upload is reserved at a time.
+/// Length of the slice that is reserved at a time.
 pub const UPLOAD_SLICE: Duration = Duration::from_secs(5);
 
-/// With less than this left, the next slice is asked for.
+/// The next slice is requested when less than this is left.
 const RENEW_BELOW: Duration = Duration::from_secs(2);
 
-/// How long an upload that has been stopped may take to end.
+/// How long a stopped upload may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An upload that somebody pays for. Dropping it ends it in the middle.
+/// A metered upload. Dropping it cancels the upload.
 pub struct PaidUpload {
     upload: LiveUpload,
     grants: ConsentGrants,
 }
 
 impl PaidUpload {
-    /// As [`SyncLiveUpload::push`].
+    /// Like [`LiveUpload::push`].
     pub fn push(&self, samples: &[f32]) -> bool {
         self.upload.push(samples)
     }
 
-    /// As [`SyncLiveUpload::pushed`].
+    /// Like [`LiveUpload::pushed_samples`].
     pub fn pushed(&self) -> u64 {
         self.upload.pushed_samples()
     }
 
-    /// As [`SyncLiveUpload::finish`]. Nothing comes of what somebody has taken back.
+    /// Like [`LiveUpload::finish`], but returns nothing once consent is withdrawn.
     ///
     /// # Errors
     ///
-    /// Those of the upload.
+    /// The errors of the upload.
     pub async fn finish(
         self,
         observer: &dyn TranscriptionObserver,
     ) -> Result<Transcript, SpeechError> {
-        let words = self.upload.finish(observer);
-        let words = self.grants.unless_withdrawn(words).await;
-        words.unwrap_or(Err(SpeechError::UnsupportedClip))
+        let transcript = self.upload.finish(observer);
+        let transcript = self.grants.unless_withdrawn(transcript).await;
+        transcript.unwrap_or(Err(SpeechError::UnsupportedClip))
     }
 }
 
 impl PaidTranscriber {
-    /// As [`Transcriber::upload`](crate::speech::Transcriber::upload), with a permit for the first
-    /// [`UPLOAD_SLICE`]. For each further one it is asked again, and the upload ends in the middle
-    /// where the answer is no, and when somebody takes back what `rests_on` them.
+    /// Like [`Transcriber::start_upload`](crate::speech::Transcriber::start_upload), with a permit
+    /// for the first [`UPLOAD_SLICE`]. A new permit is requested for each further slice. The upload
+    /// is cancelled if one is refused, or if one of `grants` is withdrawn.
     #[must_use]
     pub fn upload(
         &self,
         permit: Permit,
         (payer, account): (Payer, UsageAccount),
         hints: &Hints,
-        rests_on: ConsentGrants,
+        grants: ConsentGrants,
     ) -> Option<PaidUpload> {
         if permit.engines() == AllowedEngines::LocalOnly {
             return None;
         }
         let upload = self.client().start_upload(hints)?;
-        let holds = rests_on.clone();
-        upload.send_only_while(move || holds.all_active());
+        let still_granted = grants.clone();
+        upload.send_only_while(move || still_granted.all_active());
         let tasks = permit.task_tracker();
-        let books = UploadPermits {
+        let upload_permits = UploadPermits {
             permits: vec![permit],
             meter: upload.meter(),
         };
-        tasks.spawn(meter_upload(books, (payer, account), rests_on.clone()));
-        Some(PaidUpload {
-            upload,
-            grants: rests_on,
-        })
+        tasks.spawn(meter_upload(
+            upload_permits,
+            (payer, account),
+            grants.clone(),
+        ));
+        Some(PaidUpload { upload, grants })
     }
 
-    /// As [`Transcriber::takes_uploads`](crate::speech::Transcriber::takes_uploads).
+    /// Like [`Transcriber::supports_upload`](crate::speech::Transcriber::supports_upload).
     #[must_use]
     pub fn supports_upload(&self) -> bool {
         self.client().supports_upload()
     }
 }
 
-/// The permits of one upload, each for a slice. However it ends, they know what was sent.
+/// The permits of one upload, one per slice. On drop they learn what was sent.
 struct UploadPermits {
     permits: Vec<Permit>,
     meter: UploadMeter,
 }
 
 impl UploadPermits {
-    /// All that is reserved may be sent.
+    /// Allows the upload to send everything that is reserved.
     fn allow_reserved(&self) {
         let slices = u32::try_from(self.permits.len()).unwrap_or(u32::MAX);
         self.meter.allow_up_to(UPLOAD_SLICE * slices);
@@ -123,28 +124,28 @@ impl Drop for UploadPermits {
     }
 }
 
-/// Pays for an upload slice by slice, to its end.
+/// Requests and settles permits slice by slice until the upload ends.
 async fn meter_upload(
-    mut books: UploadPermits,
+    mut upload: UploadPermits,
     (payer, account): (Payer, UsageAccount),
-    rests_on: ConsentGrants,
+    grants: ConsentGrants,
 ) {
-    books.allow_reserved();
+    upload.allow_reserved();
     loop {
-        let over = tokio::select! {
+        let finished = tokio::select! {
             biased;
-            () = rests_on.any_withdrawn() => {
-                books.meter.stop();
+            () = grants.any_withdrawn() => {
+                upload.meter.stop();
                 true
             }
-            () = books.meter.wait_finished() => true,
-            () = books.meter.wait_budget_low(RENEW_BELOW) => false,
+            () = upload.meter.wait_finished() => true,
+            () = upload.meter.wait_budget_low(RENEW_BELOW) => false,
         };
-        books.record_sent();
-        if over {
+        upload.record_sent();
+        if finished {
             break;
         }
-        let Some(last) = books.permits.last() else {
+        let Some(last) = upload.permits.last() else {
             break;
         };
         match last
@@ -152,24 +153,26 @@ async fn meter_upload(
             .await
         {
             Ok(Ok(next)) if next.engines() == AllowedEngines::All => {
-                books.permits.push(next);
-                books.allow_reserved();
+                upload.permits.push(next);
+                upload.allow_reserved();
                 continue;
             }
-            // The engines of this machine listen to what is whole.
-            Ok(Ok(_)) => tracing::info!("an upload is stopped at a cap"),
-            Ok(Err(verdict)) => tracing::info!(?verdict, "an upload is stopped"),
+            // Local engines transcribe the whole clip once it is complete.
+            Ok(Ok(_)) => tracing::info!("upload stopped at a cap"),
+            Ok(Err(decision)) => {
+                tracing::info!(verdict = ?decision, "upload stopped by the usage rules")
+            }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "an upload can't be judged, and is stopped"
+                "usage check failed, stopping the upload"
             ),
         }
-        books.meter.stop();
+        upload.meter.stop();
         break;
     }
-    let _ = timeout(STOP_TIMEOUT, books.meter.wait_finished()).await;
-    books.record_sent();
-    for permit in std::mem::take(&mut books.permits) {
+    let _ = timeout(STOP_TIMEOUT, upload.meter.wait_finished()).await;
+    upload.record_sent();
+    for permit in std::mem::take(&mut upload.permits) {
         permit.settle().await;
     }
 }

@@ -1,19 +1,19 @@
-//! What can end a flow before its answer.
+//! Errors of the pipeline.
 
 use crate::chat::ChatError;
 use crate::speech::SpeechError;
 use audio::AudioError;
 
-/// Why there is no transcript or no answer. The sentence for the user is in `words`.
+/// Why there is no transcript or no answer. The texts for users are in `words`.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The recording can't be used.
     #[error("audio: {0}")]
     Audio(#[source] AudioError),
-    /// Nobody could write it down.
+    /// No provider could transcribe it.
     #[error("speech to text: {0}")]
     Speech(#[source] SpeechError),
-    /// Nobody answered.
+    /// The model gave no answer.
     #[error("answer: {0}")]
     Chat(#[from] ChatError),
 }
@@ -25,7 +25,7 @@ impl From<AudioError> for PipelineError {
 }
 
 impl From<SpeechError> for PipelineError {
-    /// A transcriber that stumbles over the recording itself is the recording's failure.
+    /// A problem that the transcriber finds in the recording itself counts as an audio error.
     fn from(error: SpeechError) -> Self {
         match error {
             SpeechError::Audio(error) => Self::Audio(error),

@@ -1,8 +1,9 @@
-//! Jobs that may be the reason why processes die.
+//! Isolates jobs that may be crashing the process.
 //!
-//! Nobody knows which of the jobs that were running ended the process, so each of them has one more
-//! beginning to its name. After three of them they run one at a time: then only the culprit goes
-//! on to [`super::work::MAX_ATTEMPTS`], and whoever was merely there is answered.
+//! When the process dies, it is unknown which of the running jobs was to blame, so each of them
+//! keeps the attempt it started. After three attempts a job runs only while no other suspect runs:
+//! then only the culprit goes on to [`MAX_ATTEMPTS`](super::job_runner::MAX_ATTEMPTS), and the
+//! others are answered.
 
 use std::collections::HashMap;
 
@@ -10,10 +11,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::store::Job;
 
-/// Beginnings that came to nothing, from which a job is suspected.
+/// Unfinished attempts from which on a job is suspected.
 const SUSPECT_ATTEMPTS: u32 = 3;
 
-/// Who is suspected runs alone.
+/// Lets suspected jobs run one at a time.
 #[derive(Debug)]
 pub struct PoisonJobIsolator {
     exclusive: Semaphore,
@@ -28,29 +29,30 @@ impl Default for PoisonJobIsolator {
 }
 
 impl PoisonJobIsolator {
-    /// Waits until the job may run: at once, unless it and a job that runs are suspected. It is
-    /// over when what this returns is dropped.
+    /// Waits until the job may run: at once, unless both it and a running job are suspected.
+    /// Dropping the returned permit lets the next suspect run.
     pub async fn isolate(&self, job: &Job) -> Option<SemaphorePermit<'_>> {
         match job.attempts < SUSPECT_ATTEMPTS {
             true => None,
-            // It is never closed.
+            // The semaphore is never closed.
             false => self.exclusive.acquire().await.ok(),
         }
     }
 }
 
-/// Puts what an earlier process left into the order in which it is begun: first whoever is least
-/// suspected. The jobs of one member keep their order.
+/// Sorts recovered jobs into starting order, members with suspected jobs last. Jobs of one member
+/// keep their order.
 pub fn sort_suspects_last(jobs: &mut [Job]) {
-    let mut of_member: HashMap<_, u32> = HashMap::new();
+    let mut max_attempts: HashMap<_, u32> = HashMap::new();
     for job in &*jobs {
         let member = (job.details.guild, job.details.author);
-        let most = of_member.entry(member).or_default();
-        *most = (*most).max(job.attempts);
+        let attempts = max_attempts.entry(member).or_default();
+        *attempts = (*attempts).max(job.attempts);
     }
     jobs.sort_by_key(|job| {
-        let most = of_member.get(&(job.details.guild, job.details.author));
-        most.copied()
+        let attempts = max_attempts.get(&(job.details.guild, job.details.author));
+        attempts
+            .copied()
             .filter(|it| *it >= SUSPECT_ATTEMPTS)
             .unwrap_or(0)
     });

@@ -1,13 +1,13 @@
-//! How a flow tells whoever asked how it goes.
+//! How the pipeline reports progress and results.
 
 use std::time::Duration;
 
 use crate::speech::{SpeechError, Transcript, TranscriptionProgress};
 
-/// Where the answer appears: a terminal, a message in a channel.
+/// Where the answer appears: a terminal, or a message in a channel.
 ///
-/// Called from wherever the work runs, decoding threads included: implementations are quick and
-/// decide themselves how often anything is drawn or sent.
+/// Called from whichever thread does the work, including decoder threads: implementations must
+/// return quickly, and decide themselves how often to draw or send.
 pub trait Reply: Send + Sync {
     /// The next stage begins.
     fn enter_stage(&self, stage: PipelineStage);
@@ -17,59 +17,59 @@ pub trait Reply: Send + Sync {
         let _ = notice;
     }
 
-    /// So much of the recording has been decoded.
+    /// This much of the recording has been decoded.
     fn show_decode_progress(&self, done: Duration) {
         let _ = done;
     }
 
-    /// How far the transcription is.
+    /// Progress of the transcription.
     fn show_transcription_progress(&self, progress: TranscriptionProgress) {
         let _ = progress;
     }
 
-    /// The words of the recording. They come before the answer.
+    /// The transcript of the recording. Comes before the answer.
     fn show_transcript(&self, transcript: &Transcript) {
         let _ = transcript;
     }
 
-    /// More words of the answer.
+    /// More text of the answer.
     fn append_answer(&self, text: &str) {
         let _ = text;
     }
 
-    /// All words of the answer so far were the model's thoughts, and are to be shown no longer.
-    /// Whoever shows words as they come has to do something about it.
+    /// All answer text so far was the model's reasoning and must disappear. There is no default: an
+    /// implementation that streams text has to handle it.
     fn retract_answer(&self);
 }
 
-/// What is being done.
+/// A stage of the pipeline.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PipelineStage {
-    /// The recording is decoded.
+    /// Decoding the recording.
     Decoding,
-    /// The recording is written down.
+    /// Transcribing it.
     Transcribing,
-    /// The model thinks and answers.
+    /// Waiting for the model and streaming its answer.
     Answering,
 }
 
-/// What a user may want to know on the way. The sentences are in `words`.
+/// Something that happened on the way. The texts for users are in `words`.
 #[derive(Debug)]
 pub enum PipelineNotice<'a> {
-    /// The recording ends in the middle of something; what there is of it is used.
+    /// The recording is cut off; the part that is there is used.
     Truncated,
-    /// This provider has the recording now.
+    /// This provider has started on the recording.
     ProviderStarted {
-        /// Its name.
+        /// Name of the provider.
         provider: &'static str,
     },
-    /// A provider could not do it and another one is tried.
+    /// A provider failed and the next one is tried.
     ProviderFallback {
-        /// Who could not.
+        /// Name of the provider that failed.
         provider: &'static str,
-        /// Why.
+        /// Why it failed.
         error: &'a SpeechError,
-        /// Who is tried.
+        /// Name of the provider that is tried next.
         next: &'static str,
     },
 }

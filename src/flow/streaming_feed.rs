@@ -1,4 +1,4 @@
-//! What is done with a recording while it is still being decoded, or made.
+//! Feeds a recording to a recognizer or an upload while it is still being decoded or recorded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,25 +13,25 @@ use crate::speech::{Hints, StreamingRecognition};
 use crate::store::UsageAccount;
 use audio::{AnalysisObserver, duration_to_samples};
 
-/// Hears a recording as it is decoded.
+/// Receives a recording's samples as they are decoded.
 pub(super) struct StreamingFeed {
     pub(super) reply: Arc<dyn Reply>,
-    /// An engine of this machine that listens already.
+    /// A local engine that already listens.
     pub(super) recognition: Option<Box<dyn StreamingRecognition>>,
     pub(super) upload: UploadState,
 }
 
-/// An upload of a recording that is still being made.
+/// Upload of a recording that is still growing.
 pub(super) enum UploadState {
-    /// There is none, or no more.
+    /// There is none, or it has ended.
     Inactive,
-    /// It begins once there is speech: nobody is paid to listen to nothing.
+    /// Waits for the first speech: nothing is paid for silence.
     Pending(PendingUpload),
-    /// It has begun.
+    /// In progress.
     Active(PaidUpload),
 }
 
-/// What it takes to begin an upload, and what it begins with.
+/// What is needed to start an upload, and the samples it starts with.
 pub(super) struct PendingUpload {
     transcriber: PaidTranscriber,
     permit: Permit,
@@ -59,11 +59,12 @@ impl PendingUpload {
     }
 
     fn start(self) -> UploadState {
-        // What somebody sends from their own page, they can end by going away.
-        let rests_on = ConsentGrants::default();
+        // The recording comes from the user's own page: leaving it ends the upload, so no consent
+        // needs watching.
+        let grants = ConsentGrants::default();
         let upload =
             self.transcriber
-                .upload(self.permit, self.payer_and_account, &self.hints, rests_on);
+                .upload(self.permit, self.payer_and_account, &self.hints, grants);
         match upload {
             Some(upload) if upload.push(&self.samples) => UploadState::Active(upload),
             _ => UploadState::Inactive,
@@ -73,20 +74,20 @@ impl PendingUpload {
 
 impl UploadState {
     fn push_samples(&mut self, samples: &[f32]) {
-        let goes_on = match self {
+        let is_active = match self {
             Self::Inactive => false,
-            Self::Pending(held) => {
-                held.samples.extend_from_slice(samples);
-                held.samples.len() as u64 <= duration_to_samples(MAX_QUEUED_AUDIO)
+            Self::Pending(pending) => {
+                pending.samples.extend_from_slice(samples);
+                pending.samples.len() as u64 <= duration_to_samples(MAX_QUEUED_AUDIO)
             }
             Self::Active(upload) => upload.push(samples),
         };
-        if !goes_on {
+        if !is_active {
             *self = Self::Inactive;
         }
     }
 
-    /// What has begun.
+    /// The upload, if it has started.
     pub(super) fn into_active(self) -> Option<PaidUpload> {
         match self {
             Self::Active(upload) => Some(upload),
@@ -97,15 +98,15 @@ impl UploadState {
 
 impl AnalysisObserver for StreamingFeed {
     fn on_samples(&mut self, samples: &[f32]) {
-        if let Some(ahead) = &mut self.recognition {
-            ahead.push(samples);
+        if let Some(recognition) = &mut self.recognition {
+            recognition.push(samples);
         }
         self.upload.push_samples(samples);
     }
 
     fn on_speech_started(&mut self) {
         self.upload = match std::mem::replace(&mut self.upload, UploadState::Inactive) {
-            UploadState::Pending(held) => held.start(),
+            UploadState::Pending(pending) => pending.start(),
             other => other,
         };
     }

@@ -1,65 +1,69 @@
-//! What members may ask for, and what it costs: decided before a byte is downloaded or paid for.
+//! Prices, caps, and the rules that decide about a request before anything is downloaded or paid
+//! for.
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use crate::chat::TokenUsage;
 use crate::store::Usage;
 
-/// What is paid, in millionths of the currency.
+/// Provider prices, in millionths of the currency.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Prices {
-    /// An hour of recording.
+    /// Per hour of recording.
     pub speech_per_hour: u64,
-    /// An hour of an open stream.
+    /// Per hour that a stream is open.
     pub streaming_per_hour: u64,
-    /// A million tokens to the model.
+    /// Per million prompt tokens.
     pub input_per_million: u64,
-    /// A million tokens from the model.
+    /// Per million answer tokens.
     pub output_per_million: u64,
 }
 
-/// The most a day: milliseconds of recording, or millionths of the currency.
+/// Daily caps, in milliseconds of recording or millionths of the currency.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DailyCaps {
     /// For one member.
     pub member: u64,
-    /// For one server.
+    /// For one guild.
     pub guild: u64,
-    /// For everybody together.
+    /// For all guilds together.
     pub global: u64,
 }
 
-/// What a member may ask for.
+/// The limits on what members may ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UsageRules {
     /// The longest recording.
     pub max_duration: Duration,
-    /// The time between two questions of a member.
+    /// Minimum time between two requests of a member.
     pub cooldown: Duration,
-    /// Milliseconds of recording a day.
+    /// Daily caps on recordings, in milliseconds.
     pub audio_caps: DailyCaps,
-    /// Money a day.
+    /// Daily caps on money, in millionths of the currency.
     pub money_caps: DailyCaps,
-    /// At a cap, whether the engines of this machine go on, which cost nothing.
+    /// Whether local engines, which cost nothing, take over at a cap.
     pub local_at_cap: bool,
-    /// What is paid for.
+    /// What calls cost.
     pub prices: Prices,
 }
 
-/// What was used today, what waiting work will use included: many notes at once must not all
-/// pass before the first is booked.
+/// Usage of one day, including what pending work will use: otherwise several requests at once could
+/// pass before the first is recorded.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DailyUsage {
     /// By the member.
     pub member: Usage,
-    /// In the server; nothing in a direct message.
+    /// In the guild; zero in a direct message.
     pub guild: Usage,
-    /// By everybody.
+    /// By everyone.
     pub global: Usage,
 }
 
 impl DailyUsage {
-    /// Both together.
+    /// Adds both.
     #[must_use]
     pub fn saturating_add(&self, other: &Self) -> Self {
         Self {
@@ -75,29 +79,29 @@ impl DailyUsage {
 pub enum CapScope {
     /// The member's own.
     Member,
-    /// The server's.
+    /// The guild's.
     Guild,
-    /// The one for all servers together.
+    /// The one for all guilds together.
     Global,
 }
 
-/// What is to be done with a request.
+/// Decision about a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AdmissionDecision {
-    /// As the settings say.
+    /// Allowed with any engine.
     Allow,
-    /// With the engines of this machine only: somebody's cap is reached.
+    /// Allowed with local engines only: this cap is reached.
     LocalOnly(CapScope),
-    /// Not today: somebody's cap is reached.
+    /// Refused for today: this cap is reached.
     CapReached(CapScope),
-    /// Not at all: the recording is longer than this.
+    /// Refused: the recording is longer than this.
     TooLong(Duration),
-    /// Not yet: the member's last question was too short ago. Says how long to wait.
+    /// Refused for this long: the member asked too recently.
     Cooldown(Duration),
 }
 
 impl Prices {
-    /// What writing down a recording uses.
+    /// Usage of transcribing a recording.
     #[must_use]
     pub fn recording_usage(&self, recording: Duration) -> Usage {
         Usage {
@@ -107,8 +111,7 @@ impl Prices {
         }
     }
 
-    /// What listening to somebody uses while they speak: their sound counts as recorded, and paid
-    /// is for how long the stream was open.
+    /// Usage of a live stream: `audio` counts as recording, and the time it was `open` is paid for.
     #[must_use]
     pub fn stream_usage(&self, audio: Duration, open: Duration) -> Usage {
         Usage {
@@ -118,7 +121,7 @@ impl Prices {
         }
     }
 
-    /// What an answer uses.
+    /// Usage of an answer.
     #[must_use]
     pub fn answer_usage(&self, usage: TokenUsage) -> Usage {
         Usage {
@@ -129,19 +132,19 @@ impl Prices {
         }
     }
 
-    /// The price of writing down a recording, rounded up.
+    /// Price of transcribing a recording, rounded up.
     #[must_use]
     pub fn recording_price(&self, recording: Duration) -> u64 {
         prorate(self.speech_per_hour, as_millis_u64(recording), 3_600_000)
     }
 
-    /// The price of a stream that was open for so long, rounded up.
+    /// Price of a stream that was open this long, rounded up.
     #[must_use]
     pub fn stream_price(&self, open: Duration) -> u64 {
         prorate(self.streaming_per_hour, as_millis_u64(open), 3_600_000)
     }
 
-    /// The price of an answer, rounded up.
+    /// Price of an answer, rounded up.
     #[must_use]
     pub fn answer_price(&self, usage: TokenUsage) -> u64 {
         prorate(self.input_per_million, usage.prompt_tokens, 1_000_000).saturating_add(prorate(
@@ -153,8 +156,8 @@ impl Prices {
 }
 
 impl UsageRules {
-    /// Decides about a request with a recording of this length (zero: typed), whose author asked
-    /// `since_last` ago for the last time.
+    /// Decides about a request with a recording of this length (zero for typed text), whose author
+    /// last asked `since_last` ago.
     #[must_use]
     pub fn check_request(
         &self,
@@ -173,14 +176,13 @@ impl UsageRules {
         self.check_usage(&self.prices.recording_usage(recording), today)
     }
 
-    /// Decides about a call that uses so much.
+    /// Decides about a call that uses `wanted`.
     #[must_use]
     pub fn check_usage(&self, wanted: &Usage, today: &DailyUsage) -> AdmissionDecision {
         self.decide_at_cap(self.reached_cap(wanted, today))
     }
 
-    /// Decides about an answer that costs something. How much is not known before, so it is allowed
-    /// while any money is left.
+    /// Decides about a paid answer. Its cost is unknown, so it is allowed while any money is left.
     #[must_use]
     pub fn check_answer(&self, today: &DailyUsage) -> AdmissionDecision {
         let caps = [
@@ -188,23 +190,23 @@ impl UsageRules {
             (CapScope::Guild, &today.guild, self.money_caps.guild),
             (CapScope::Global, &today.global, self.money_caps.global),
         ];
-        let spent = caps.into_iter().find(|(_, used, cap)| used.micros >= *cap);
-        self.decide_at_cap(spent.map(|(whose, ..)| whose))
+        let reached = caps.into_iter().find(|(_, used, cap)| used.micros >= *cap);
+        self.decide_at_cap(reached.map(|(scope, ..)| scope))
     }
 
     fn decide_at_cap(&self, reached: Option<CapScope>) -> AdmissionDecision {
         match reached {
             None => AdmissionDecision::Allow,
-            Some(whose) if self.local_at_cap => AdmissionDecision::LocalOnly(whose),
-            Some(whose) => AdmissionDecision::CapReached(whose),
+            Some(scope) if self.local_at_cap => AdmissionDecision::LocalOnly(scope),
+            Some(scope) => AdmissionDecision::CapReached(scope),
         }
     }
 
-    /// Whose cap would be passed, the widest last: a member should hear of their own first. What
-    /// an answer costs is not known before, so money is spent once its cap is reached.
+    /// The cap that would be exceeded, the member's own first: it is the most useful to tell. The
+    /// cost of an answer is unknown, so a cap on money is reached as soon as all of it is spent.
     fn reached_cap(&self, wanted: &Usage, today: &DailyUsage) -> Option<CapScope> {
         let (audio, money) = (wanted.audio_ms, wanted.micros);
-        let full = |used: &Usage, audio_cap: u64, money_cap: u64| {
+        let exceeds = |used: &Usage, audio_cap: u64, money_cap: u64| {
             used.audio_ms.saturating_add(audio) > audio_cap
                 || used.micros.saturating_add(money) > money_cap
                 || (money_cap > 0 && used.micros >= money_cap)
@@ -230,8 +232,8 @@ impl UsageRules {
             ),
         ]
         .into_iter()
-        .find(|(_, used, audio_cap, money_cap)| full(used, *audio_cap, *money_cap))
-        .map(|(whose, ..)| whose)
+        .find(|(_, used, audio_cap, money_cap)| exceeds(used, *audio_cap, *money_cap))
+        .map(|(scope, ..)| scope)
     }
 }
 
@@ -239,179 +241,8 @@ fn as_millis_u64(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `price` for `amount` of `unit`, rounded up.
+/// `price` per `unit`, for `amount`, rounded up.
 fn prorate(price: u64, amount: u64, unit: u64) -> u64 {
     let share = (u128::from(price) * u128::from(amount)).div_ceil(u128::from(unit));
     u64::try_from(share).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    /// An hour costs 0.30; ten minutes a member, an hour a server, and one unit of money for all.
-    const RULES: UsageRules = UsageRules {
-        max_duration: Duration::from_secs(1_800),
-        cooldown: Duration::from_secs(5),
-        audio_caps: DailyCaps {
-            member: 600_000,
-            guild: 3_600_000,
-            global: u64::MAX,
-        },
-        money_caps: DailyCaps {
-            member: u64::MAX,
-            guild: u64::MAX,
-            global: 1_000_000,
-        },
-        local_at_cap: false,
-        prices: Prices {
-            speech_per_hour: 300_000,
-            streaming_per_hour: 450_000,
-            input_per_million: 1_000_000,
-            output_per_million: 6_000_000,
-        },
-    };
-
-    fn used(minutes: u64, micros: u64) -> Usage {
-        Usage {
-            audio_ms: minutes * 60_000,
-            micros,
-            ..Usage::default()
-        }
-    }
-
-    #[test]
-    fn prices_are_rounded_up() {
-        let prices = RULES.prices;
-        assert_eq!(prices.recording_price(MINUTE), 5_000);
-        assert_eq!(prices.recording_price(Duration::from_millis(1)), 1);
-        assert_eq!(prices.recording_price(Duration::ZERO), 0);
-        assert_eq!(prices.stream_price(MINUTE), 7_500);
-        let usage = |prompt_tokens, answer_tokens| TokenUsage {
-            prompt_tokens,
-            answer_tokens,
-        };
-        assert_eq!(prices.answer_price(usage(1_000, 100)), 1_600);
-        assert_eq!(Prices::default().answer_price(usage(9, 9)), 0);
-        assert_eq!(prices.answer_price(usage(u64::MAX, u64::MAX)), u64::MAX);
-    }
-
-    #[test]
-    fn a_reached_cap_names_its_scope() {
-        let nobody = used(0, 0);
-        for (minutes, member, server, all, verdict) in [
-            (1, nobody, nobody, nobody, AdmissionDecision::Allow),
-            (
-                1,
-                used(9, 0),
-                used(59, 0),
-                used(999, 0),
-                AdmissionDecision::Allow,
-            ),
-            (
-                1,
-                used(10, 0),
-                used(60, 0),
-                nobody,
-                AdmissionDecision::CapReached(CapScope::Member),
-            ),
-            (
-                1,
-                nobody,
-                used(60, 0),
-                nobody,
-                AdmissionDecision::CapReached(CapScope::Guild),
-            ),
-            (
-                1,
-                nobody,
-                nobody,
-                used(0, 995_001),
-                AdmissionDecision::CapReached(CapScope::Global),
-            ),
-            (
-                1,
-                nobody,
-                nobody,
-                used(0, 995_000),
-                AdmissionDecision::Allow,
-            ),
-            // A typed question costs money too, but nobody knows how much.
-            (
-                0,
-                used(10, 0),
-                nobody,
-                used(0, 999_999),
-                AdmissionDecision::Allow,
-            ),
-            (
-                0,
-                nobody,
-                nobody,
-                used(0, 1_000_000),
-                AdmissionDecision::CapReached(CapScope::Global),
-            ),
-        ] {
-            let today = DailyUsage {
-                member,
-                guild: server,
-                global: all,
-            };
-            assert_eq!(RULES.check_request(MINUTE * minutes, &today, None), verdict);
-        }
-    }
-
-    #[test]
-    fn at_a_cap_local_engines_take_over_if_allowed() {
-        let today = DailyUsage {
-            member: used(10, 0),
-            ..DailyUsage::default()
-        };
-        let rules = UsageRules {
-            local_at_cap: true,
-            ..RULES
-        };
-        let verdict = rules.check_request(MINUTE, &today, None);
-        assert_eq!(verdict, AdmissionDecision::LocalOnly(CapScope::Member));
-    }
-
-    #[test]
-    fn duration_and_cooldown_are_checked_first() {
-        let judge = |minutes, since: Option<u64>| {
-            RULES.check_request(
-                MINUTE * minutes,
-                &DailyUsage::default(),
-                since.map(Duration::from_secs),
-            )
-        };
-        assert_eq!(judge(180, None), AdmissionDecision::TooLong(MINUTE * 30));
-        assert_eq!(
-            judge(1, Some(2)),
-            AdmissionDecision::Cooldown(Duration::from_secs(3))
-        );
-        assert_eq!(judge(1, Some(5)), AdmissionDecision::Allow);
-    }
-
-    proptest! {
-        /// However it is cut into notes, nobody gets more than the cap.
-        #[test]
-        fn no_cap_is_ever_passed(notes in prop::collection::vec(0_u64..400_000, 0..100)) {
-            let mut today = DailyUsage::default();
-            for note in notes {
-                let note = Duration::from_millis(note);
-                if RULES.check_request(note, &today, None) == AdmissionDecision::Allow {
-                    for used in [&mut today.member, &mut today.guild, &mut today.global] {
-                        used.audio_ms += as_millis_u64(note);
-                        used.micros += RULES.prices.recording_price(note);
-                    }
-                }
-            }
-            prop_assert!(today.member.audio_ms <= RULES.audio_caps.member);
-            prop_assert!(today.global.micros <= RULES.money_caps.global);
-        }
-    }
 }

@@ -112,7 +112,7 @@ fn session_json(seen: &VoiceSessionStatus, now: Timestamp) -> Value {
 fn ended_job_json(ended: &FinishedJob) -> Value {
     json!({
         "job": ended.id.0,
-        "outcome": ended.state.text(),
+        "outcome": ended.state.as_str(),
         "at_ms": ended.finished.0,
         "took_seconds": round_to_thousandth((ended.finished.0 - ended.created.0) as f64 / 1_000.0),
     })

@@ -1,4 +1,4 @@
-//! Encryption of what people said, at rest.
+//! Encryption at rest of what people said.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -11,14 +11,14 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{KeySource, StoreError, open_private_file};
 
-/// Bytes of an XChaCha20 nonce: enough for random ones never to meet.
+/// Bytes of an XChaCha20 nonce: long enough that random ones don't collide.
 const NONCE_LEN: usize = 24;
 
 /// Characters of a key in Base64.
 const KEY_BASE64_LEN: usize = 44;
 
-/// XChaCha20-Poly1305 with one key. A sealed text is a nonce and the ciphertext; it opens only in
-/// the place it was sealed for, so that rows can't be exchanged for one another.
+/// XChaCha20-Poly1305 with one key. Sealed text is a nonce followed by the ciphertext. It is bound
+/// to its column and row, so that rows can't be swapped.
 #[derive(Clone)]
 pub struct StoreCipher(XChaCha20Poly1305);
 
@@ -29,7 +29,7 @@ impl std::fmt::Debug for StoreCipher {
 }
 
 impl StoreCipher {
-    /// A key of 32 bytes in Base64.
+    /// Reads a key of 32 bytes in Base64.
     ///
     /// # Errors
     ///
@@ -43,8 +43,8 @@ impl StoreCipher {
             .map_err(|_| StoreError::BadKey)
     }
 
-    /// The key in a file, or a fresh one that is written there if `may_generate`: nothing has been
-    /// written with another one then.
+    /// Reads the key file, or creates one if `may_generate` is set: nothing has been written with
+    /// another key then.
     pub(super) fn from_file(
         path: &Path,
         may_generate: bool,
@@ -52,12 +52,12 @@ impl StoreCipher {
         match std::fs::read(path) {
             Ok(bytes) => {
                 let key = String::from_utf8_lossy(&bytes);
-                // What a machine that lost its power leaves of a file may be zeros.
+                // A file may contain zeros after a power failure.
                 let key = key.trim_matches(|c: char| c.is_whitespace() || c == '\0');
                 if let Ok(cipher) = Self::from_base64(&SecretString::from(key)) {
                     return Ok((cipher, KeySource::File(path.to_owned())));
                 }
-                // One that was cut off while it was written has never sealed anything.
+                // A key that was cut off while it was written has never encrypted anything.
                 if !may_generate || key.len() >= KEY_BASE64_LEN {
                     return Err(StoreError::KeyUnusable {
                         path: path.to_owned(),
@@ -81,19 +81,19 @@ impl StoreCipher {
         Ok((cipher, KeySource::Generated(path.to_owned())))
     }
 
-    /// Encrypts `text` for one place: a column by name, and the row's number in it.
+    /// Encrypts `text` for one place: the column's name, and the row's number.
     ///
     /// # Errors
     ///
     /// [`StoreError::NoRandomness`] if the system gives no nonce.
     pub fn seal(&self, column: &str, row: i64, text: &str) -> Result<Vec<u8>, StoreError> {
         let nonce = XNonce::try_generate().map_err(|_| StoreError::NoRandomness)?;
-        let place = associated_data(column, row);
+        let associated = associated_data(column, row);
         let payload = Payload {
             msg: text.as_bytes(),
-            aad: &place,
+            aad: &associated,
         };
-        // It fails only for texts of many gigabytes.
+        // Fails only for texts of many gigabytes.
         let sealed = self
             .0
             .encrypt(&nonce, payload)
@@ -101,20 +101,21 @@ impl StoreCipher {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// Decrypts what was sealed for this place.
+    /// Decrypts text that was sealed for this place.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] if it was sealed for another place, with another key, or changed.
+    /// [`StoreError::Damaged`] if it was sealed for another place or with another key, or was
+    /// changed.
     pub fn open(&self, column: &str, row: i64, sealed: &[u8]) -> Result<String, StoreError> {
         let (nonce, sealed) = sealed
             .split_at_checked(NONCE_LEN)
             .ok_or(StoreError::Damaged)?;
         let nonce = XNonce::try_from(nonce).map_err(|_| StoreError::Damaged)?;
-        let place = associated_data(column, row);
+        let associated = associated_data(column, row);
         let payload = Payload {
             msg: sealed,
-            aad: &place,
+            aad: &associated,
         };
         let bytes = self
             .0
@@ -124,12 +125,11 @@ impl StoreCipher {
     }
 }
 
-/// Writes a key so that there is all of it or none: a ledger whose key did not reach the disk is
-/// lost.
+/// Writes a key file completely or not at all: without its key, a ledger is lost.
 fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = path.with_extension("key.new");
     let mut file = open_private_file(&new)?;
-    // A former try may have left something longer.
+    // An earlier try may have left something longer.
     file.set_len(0)?;
     file.write_all(text)?;
     file.sync_all()?;
@@ -138,7 +138,7 @@ fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// Puts the name of a file on the disk.
+/// Makes a file's directory entry durable.
 #[cfg(unix)]
 fn sync_folder(of: &Path) -> io::Result<()> {
     of.parent()

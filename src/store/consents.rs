@@ -1,15 +1,15 @@
-//! Who may be heard in voice channels.
+//! Consent to being recorded in voice channels.
 
 use std::collections::HashMap;
 
 use super::{Store, StoreError, Timestamp, id_from_column, id_to_column};
 
-/// What a person has said about being heard in the voice channels of a server.
+/// A user's decision about being recorded in a guild's voice channels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Consent {
-    /// They may be heard.
+    /// They may be recorded.
     Yes,
-    /// They may not.
+    /// They may not be recorded.
     No,
 }
 
@@ -23,23 +23,24 @@ impl Consent {
 }
 
 impl Store {
-    /// Keeps what a person says about being heard, in place of what they said before. With a no
-    /// goes what they said in the calls whose end is not written yet: it is for no file any more.
-    /// `still` is asked when nobody else writes; if it says no, nothing is done.
+    /// Stores a user's decision, replacing an earlier one. A no also deletes their lines in
+    /// sessions whose end is not fully announced, so that these don't appear in the transcript
+    /// file. `still_allowed` is checked with the write lock held; nothing is changed if it returns
+    /// false.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then nothing is changed.
+    /// If the ledger can't be written; nothing is then changed.
     pub async fn set_consent(
         &self,
         guild: u64,
         user: u64,
         consent: Consent,
         at: Timestamp,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let mut write = self.begin_write().await?;
-        if !still() {
+        if !still_allowed() {
             return write.commit().await;
         }
         sqlx::query("INSERT OR REPLACE INTO consent VALUES (?, ?, ?, ?)")
@@ -49,7 +50,7 @@ impl Store {
             .bind(at.0)
             .execute(&mut *write)
             .await?;
-        let mut gone = 0;
+        let mut deleted = 0;
         if consent == Consent::No {
             let lines = sqlx::query(
                 "DELETE FROM line WHERE author = ?1 AND session IN
@@ -59,8 +60,9 @@ impl Store {
             .bind(id_to_column(guild))
             .execute(&mut *write)
             .await?;
-            gone = lines.rows_affected();
-            // What is still to be told of an end may hold their name or words; it is made again.
+            deleted = lines.rows_affected();
+            // Report and summary of an unannounced end may contain their name or words; they are
+            // made again.
             sqlx::query(
                 "UPDATE session SET report = NULL, summary = NULL
                  WHERE guild = ? AND ended IS NULL AND ending IS NOT NULL",
@@ -70,13 +72,13 @@ impl Store {
             .await?;
         }
         write.commit().await?;
-        if gone > 0 {
+        if deleted > 0 {
             self.truncate_wal().await?;
         }
         Ok(())
     }
 
-    /// What the members of a server have said. Whoever is not in it has said nothing.
+    /// The decisions of a guild's members. Members who have not decided are absent.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
-//! What can go wrong with the ledger.
+//! Errors of the ledger.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the ledger can't be used. Never holds anything that is stored.
+/// Why the ledger can't be used. Never contains stored content.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has it open.
@@ -12,47 +12,48 @@ pub enum StoreError {
     /// It was written with another key.
     #[error("the ledger was written with another key")]
     WrongKey,
-    /// The key is no key.
+    /// The configured key is not a valid key.
     #[error("the key is not 32 bytes in Base64")]
     BadKey,
-    /// The ledger is here, its key is not.
+    /// The ledger exists, but its key file does not.
     #[error("the key {} is missing", path.display())]
     KeyMissing {
-        /// Where it should be.
+        /// Where the key file should be.
         path: PathBuf,
     },
-    /// The file of the key holds none: it is empty, cut off, or something else.
+    /// The key file holds no valid key: it is empty, truncated, or something else.
     #[error("the key {} is none", path.display())]
     KeyUnusable {
-        /// Where it is.
+        /// Where the key file is.
         path: PathBuf,
     },
-    /// There is no space left.
+    /// No space left on the disk.
     #[error("the disk is full")]
     DiskFull,
     /// A row or the whole file is not what was written.
     #[error("the ledger is damaged")]
     Damaged,
-    /// The operating system refuses.
+    /// An error of the operating system.
     #[error("{}: {source}", path.display())]
     Disk {
-        /// What it refuses.
+        /// The file or folder.
         path: PathBuf,
-        /// How.
+        /// The error.
         source: io::Error,
     },
-    /// The system has no random numbers to give.
+    /// The system provides no random numbers.
     #[error("no random numbers")]
     NoRandomness,
-    /// Whatever else the database says.
+    /// Any other database error.
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
-    /// The file was written by a newer version, or can't be brought up to date.
+    /// The file was written by a newer version, or can't be migrated.
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
 }
 
-/// SQLite's result codes, <https://sqlite.org/rescode.html>; the lower byte is the primary one.
+/// SQLite's primary result codes, <https://sqlite.org/rescode.html>: the lower byte of an extended
+/// code.
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_NOTADB: i32 = 26;

@@ -1,40 +1,40 @@
-//! What is deleted is gone: from the tables, the free pages and the write-ahead log.
+//! Deletion: removes data from the tables, the free pages and the write-ahead log.
 
 use std::time::Duration;
 
 use super::{Store, StoreError, Timestamp, id_to_column};
 
-/// How long usage is kept: a year and a month, for comparing with last year.
+/// How long usage is kept: a year and a month, to compare with last year.
 const USAGE_RETENTION_DAYS: i64 = 400;
 
-/// How far back notes are read at most, and so how long it is known what was withdrawn.
+/// How far back missed recordings are read at startup, and so how long withdrawn sources are
+/// remembered.
 pub const CATCH_UP_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
 /// How much was deleted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DeletedCounts {
-    /// Jobs, with all that was heard and answered for them.
+    /// Jobs, with their transcripts and answers.
     pub jobs: u64,
-    /// Turns of conversations.
+    /// Conversation turns.
     pub turns: u64,
     /// Lines of voice sessions.
     pub lines: u64,
-    /// Entries of usage that are deleted, or no longer say whose they are.
+    /// Usage entries that were deleted or made anonymous.
     pub usage: u64,
 }
 
 impl Store {
-    /// Deletes what is stored of a person: jobs, also those in which somebody else asked for what
-    /// they said, their words in writing and in voice sessions, the answers to them, and whether
-    /// they may be heard. Usage before today loses the name; today's
-    /// keeps it until [`Store::sweep`] of another day, since asking to be forgotten must not refill
-    /// a budget.
+    /// Deletes what is stored about a user: their jobs, jobs of others about their messages, their
+    /// turns and lines with the answers to them, and their consent. Usage before today becomes
+    /// anonymous. Today's usage keeps the name until [`Store::delete_expired`] runs on another day,
+    /// since being forgotten must not refill a daily budget.
     ///
-    /// Jobs of theirs that are still being done are deleted too; whoever does them must stop.
+    /// Deletes unfinished jobs too; the caller must stop running ones.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then nothing is deleted.
+    /// If the ledger can't be written; nothing is then deleted.
     pub async fn forget_author(
         &self,
         author: u64,
@@ -42,7 +42,7 @@ impl Store {
     ) -> Result<DeletedCounts, StoreError> {
         let author = id_to_column(author);
         let mut write = self.begin_write().await?;
-        // Who is forgotten is not answered once more when old notes are read back.
+        // Jobs of a forgotten user must not be accepted again when old messages are read back.
         sqlx::query(
             "INSERT OR IGNORE INTO withdrawn (source)
              SELECT source FROM job WHERE created >= ?2 AND (author = ?1 OR id IN
@@ -79,7 +79,8 @@ impl Store {
                 .execute(&mut *write)
                 .await?;
         }
-        // What is still to be told of an end may hold their name or words; it is made again.
+        // Report and summary of an unannounced end may contain their name or words; they are made
+        // again.
         sqlx::query(
             "UPDATE session SET report = NULL, summary = NULL
              WHERE ended IS NULL AND ending IS NOT NULL",
@@ -92,14 +93,14 @@ impl Store {
             "UPDATE session_usage SET author = 0 WHERE author = ? AND day < ?",
             "UPDATE paid_call SET author = 0 WHERE author = ? AND day < ?",
         ] {
-            let done = sqlx::query(statement)
+            let updated = sqlx::query(statement)
                 .bind(author)
                 .bind(now.day())
                 .execute(&mut *write)
                 .await?;
-            usage += done.rows_affected();
+            usage += updated.rows_affected();
         }
-        // Remembers who is to lose their name tomorrow; deleted with it.
+        // Remembers whose usage to make anonymous tomorrow; then deleted too.
         sqlx::query("INSERT OR REPLACE INTO forgotten (author, day) VALUES (?, ?)")
             .bind(author)
             .bind(now.day())
@@ -115,13 +116,13 @@ impl Store {
         })
     }
 
-    /// Deletes what is stored of one message or interaction: its job, its words and the answer to
-    /// it. Returns the messages that showed the answer. Of most messages that are deleted anywhere
-    /// nothing is stored: they cost a look into two indexes, and hold up nobody who writes.
+    /// Deletes what is stored about one message or interaction: its job, its turns and the answer.
+    /// Returns the messages that showed the answer. Nothing is stored about most messages that get
+    /// deleted: those cost two index lookups, and don't wait for writers.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then nothing is deleted.
+    /// If the ledger can't be written; nothing is then deleted.
     pub async fn forget_source(&self, source: u64) -> Result<Vec<u64>, StoreError> {
         let source = id_to_column(source);
         let known: bool = sqlx::query_scalar(
@@ -136,14 +137,14 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut write = self.begin_write().await?;
-        let posts: Vec<i64> = sqlx::query_scalar(
+        let messages: Vec<i64> = sqlx::query_scalar(
             "SELECT message FROM post JOIN job ON post.job = job.id
              WHERE job.source = ? AND message IS NOT NULL ORDER BY part",
         )
         .bind(source)
         .fetch_all(&mut *write)
         .await?;
-        for message in posts.iter().chain([&source]) {
+        for message in messages.iter().chain([&source]) {
             sqlx::query(
                 "DELETE FROM turn WHERE message = ?1 OR message IN
                      (SELECT turn FROM turn_borrowed WHERE turn_borrowed.message = ?1)",
@@ -152,7 +153,7 @@ impl Store {
             .execute(&mut *write)
             .await?;
         }
-        // What is deleted is not answered once more when old notes are read back.
+        // A deleted message must not be accepted again when old messages are read back.
         sqlx::query(
             "INSERT OR IGNORE INTO withdrawn (source) SELECT source FROM job WHERE source = ?",
         )
@@ -165,17 +166,17 @@ impl Store {
             .await?;
         write.commit().await?;
         self.truncate_wal().await?;
-        Ok(posts.into_iter().map(super::id_from_column).collect())
+        Ok(messages.into_iter().map(super::id_from_column).collect())
     }
 
-    /// Nothing before this id is read back any more: what was withdrawn until then need not be
-    /// known.
+    /// Forgets withdrawn sources with ids below `before`: messages that old are no longer read
+    /// back.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
     pub async fn prune_withdrawn(&self, before: u64) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("DELETE FROM withdrawn WHERE source < ?")
             .bind(id_to_column(before))
             .execute(&self.pool)
@@ -183,8 +184,8 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes the turns of a channel or thread, everybody's or those of one person and the answers
-    /// to them: a conversation there starts anew.
+    /// Deletes the turns of a channel or thread, either all or those of one author with the answers
+    /// to them: the conversation starts over.
     ///
     /// # Errors
     ///
@@ -207,7 +208,7 @@ impl Store {
             return Ok(0);
         }
         let mut write = self.begin_write().await?;
-        let done =
+        let deleted =
             sqlx::query("DELETE FROM turn WHERE channel = ?1 AND (?2 IS NULL OR author = ?2)")
                 .bind(channel)
                 .bind(author)
@@ -215,15 +216,15 @@ impl Store {
                 .await?;
         write.commit().await?;
         self.truncate_wal().await?;
-        Ok(done.rows_affected())
+        Ok(deleted.rows_affected())
     }
 
-    /// Deletes finished jobs, turns, lines and ended sessions that are older than `retention`, and
-    /// usage that is older than 400 days; takes the name off past usage of people who asked to be forgotten.
+    /// Deletes finished jobs, turns, lines and closed sessions older than `retention`, and usage
+    /// older than 400 days. Makes past usage of forgotten users anonymous.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then nothing is deleted.
+    /// If the ledger can't be written; nothing is then deleted.
     pub async fn delete_expired(
         &self,
         now: Timestamp,
@@ -239,8 +240,8 @@ impl Store {
             .bind(oldest)
             .execute(&mut *write)
             .await?;
-        // Before their sessions go, so that they are counted. Nobody knows whether a session without
-        // an end will ever have one; its lines go in their time.
+        // Delete lines before their sessions, so that they are counted. A session without an end
+        // may never get one, so its lines expire on their own.
         let lines = sqlx::query("DELETE FROM line WHERE at < ?")
             .bind(oldest)
             .execute(&mut *write)
@@ -254,11 +255,11 @@ impl Store {
             "DELETE FROM usage WHERE day < ?",
             "DELETE FROM session_usage WHERE day < ?",
         ] {
-            let done = sqlx::query(statement)
+            let updated = sqlx::query(statement)
                 .bind(now.day() - USAGE_RETENTION_DAYS)
                 .execute(&mut *write)
                 .await?;
-            usage += done.rows_affected();
+            usage += updated.rows_affected();
         }
         for statement in [
             "UPDATE usage SET author = 0 WHERE day < ?1 AND EXISTS
@@ -271,11 +272,11 @@ impl Store {
                  (SELECT 1 FROM forgotten WHERE forgotten.author = paid_call.author
                   AND paid_call.day <= forgotten.day)",
         ] {
-            let done = sqlx::query(statement)
+            let updated = sqlx::query(statement)
                 .bind(now.day())
                 .execute(&mut *write)
                 .await?;
-            usage += done.rows_affected();
+            usage += updated.rows_affected();
         }
         sqlx::query("DELETE FROM forgotten WHERE day < ?")
             .bind(now.day())
@@ -291,10 +292,10 @@ impl Store {
         })
     }
 
-    /// Pages in the write-ahead log still hold what the tables no longer do. A reader in the way
-    /// makes the log outlive this call; then the next one empties it.
+    /// Empties the write-ahead log, whose pages still hold what the tables no longer do. If a
+    /// reader is in the way, the next call empties it.
     pub(super) async fn truncate_wal(&self) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&self.pool)
             .await?;

@@ -1,9 +1,9 @@
-//! What a server has chosen, and what it has been told.
+//! A guild's settings, and what it has been told.
 
 use super::{Store, StoreError, id_to_column};
 
 impl Store {
-    /// A server's settings in the caller's own form, if it has chosen any.
+    /// A guild's settings in the caller's format, if it has any.
     ///
     /// # Errors
     ///
@@ -21,13 +21,13 @@ impl Store {
             .transpose()
     }
 
-    /// Changes a server's settings: `change` is given what there is, and gives what there is to be,
-    /// or none to leave it. Nobody else changes them meanwhile, so that no change is lost. They are
-    /// stored encrypted: a prompt or a key term may tell more than people would publish.
+    /// Changes a guild's settings: `change` gets the current ones and returns the new ones, or
+    /// `None` to leave them. This is atomic, so no concurrent change is lost. Settings are stored
+    /// encrypted: a prompt or key term may reveal more than people would publish.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be read or written: then the settings are as before.
+    /// If the ledger can't be read or written; the settings are then unchanged.
     pub async fn update_guild_settings(
         &self,
         guild: u64,
@@ -59,29 +59,30 @@ impl Store {
         write.commit().await
     }
 
-    /// Whether the caller is the first to tell a server what happens to recordings. True once.
+    /// Claims the one notice that tells a guild what happens to recordings. True only for the first
+    /// caller.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
     pub async fn claim_guild_notice(&self, guild: u64) -> Result<bool, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "INSERT INTO guild (id, noticed) VALUES (?, 1)
              ON CONFLICT (id) DO UPDATE SET noticed = 1 WHERE noticed = 0",
         )
         .bind(id_to_column(guild))
         .execute(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(updated.rows_affected() > 0)
     }
 
-    /// Deletes all that is stored of a server: the bot was sent away. Usage stays, since it was
-    /// paid for.
+    /// Deletes everything stored about a guild that removed the bot. Usage stays, since it was paid
+    /// for.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then nothing is deleted.
+    /// If the ledger can't be written; nothing is then deleted.
     pub async fn forget_guild(&self, guild: u64) -> Result<(), StoreError> {
         let guild = id_to_column(guild);
         let known: bool = sqlx::query_scalar(
@@ -111,8 +112,8 @@ impl Store {
         self.truncate_wal().await
     }
 
-    /// The direct-message channels of the latest jobs that came from any, latest first: where
-    /// notes may have been missed.
+    /// The direct-message channels with the latest jobs, latest first: places where recordings may
+    /// have been missed.
     ///
     /// # Errors
     ///

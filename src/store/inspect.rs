@@ -1,4 +1,4 @@
-//! A look at the ledger that changes nothing in it, also while a bot works with it.
+//! Read-only access to a ledger, even while a bot uses it.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -15,29 +15,28 @@ use super::{
 };
 use super::{StoreError, private};
 
-/// A ledger that can only be read, and what is to be known about it. Every method of [`Store`]
-/// that writes fails on it.
+/// A ledger opened for reading, and its condition. Every [`Store`] method that writes fails on it.
 #[derive(Debug)]
 pub struct StoreInspection {
     /// The ledger.
     pub store: Store,
-    /// Whether a running bot has it.
+    /// Whether a running bot uses it.
     pub in_use: bool,
-    /// Where its key came from; nothing is ever generated.
+    /// Where its key came from; never generated here.
     pub key_source: KeySource,
-    /// Whether other users of this machine can read the file of its key.
+    /// Whether other users of this machine can read the key file.
     pub key_exposed: bool,
-    /// How many migrations a newer version would bring: an old ledger may lack tables.
+    /// How many migrations have not been applied: an old ledger may lack tables.
     pub missing_migrations: usize,
 }
 
 impl Store {
-    /// Opens the ledger in `folder` for reading and sees whether its migrations are known and its
-    /// key is right. None if there is no ledger.
+    /// Opens the ledger in `folder` for reading, and checks its key and that its migrations are
+    /// known. `None` if there is no ledger.
     ///
     /// # Errors
     ///
-    /// As [`Store::open`], except that a ledger may be in use.
+    /// Like [`Store::open`], except that the ledger may be in use.
     pub async fn inspect(
         folder: &Path,
         key: Option<&SecretString>,
@@ -50,11 +49,11 @@ impl Store {
         }
         let in_use = is_locked(&folder.join(LOCK_FILE));
         let key_file = folder.join(KEY_FILE);
-        let (cipher, source) = match key {
+        let (cipher, key_source) = match key {
             Some(key) => (StoreCipher::from_base64(key)?, KeySource::Configured),
             None => StoreCipher::from_file(&key_file, false)?,
         };
-        let key_exposed = matches!(source, KeySource::File(_)) && !private(&key_file);
+        let key_exposed = matches!(key_source, KeySource::File(_)) && !private(&key_file);
         let options = SqliteConnectOptions::new()
             .filename(&database)
             .read_only(true)
@@ -63,22 +62,22 @@ impl Store {
             .max_connections(1)
             .connect_with(options)
             .await?;
-        let behind = count_missing_migrations(&pool).await?;
+        let missing_migrations = count_missing_migrations(&pool).await?;
         let store = Self {
             pool,
             cipher,
             writer_lock: Arc::default(),
             _lock: None,
         };
-        if behind == 0 {
+        if missing_migrations == 0 {
             store.verify_key_proof().await?;
         }
         Ok(Some(StoreInspection {
             store,
             in_use,
-            key_source: source,
+            key_source,
             key_exposed,
-            missing_migrations: behind,
+            missing_migrations,
         }))
     }
 
@@ -95,7 +94,7 @@ impl Store {
     }
 }
 
-/// Whether another process holds the lock. It is let go of at once where nobody does.
+/// Whether another process holds the lock. If not, the lock taken for the test is released at once.
 fn is_locked(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;
@@ -106,7 +105,7 @@ fn is_locked(path: &Path) -> bool {
     )
 }
 
-/// How many migrations the ledger lacks. One that is not known is an error.
+/// How many migrations the ledger lacks. An unknown one is an error.
 async fn count_missing_migrations(pool: &SqlitePool) -> Result<usize, StoreError> {
     let any: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",

@@ -1,69 +1,74 @@
 //! Jobs: accepted once, checkpointed at each step, finished once.
 
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite};
+mod queries;
+mod result_messages;
 
-use super::{Store, StoreError, StoredTurn, Timestamp, UsageEntry, id_from_column, id_to_column};
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+
+pub use result_messages::ResultMessage;
+
+use super::{Store, StoreError, StoredTurn, Timestamp, UsageEntry, id_to_column};
 
 /// The number of a job in this ledger.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct JobId(pub i64);
 
-/// Something to be done.
+/// A job to accept.
 #[derive(Clone)]
 pub struct JobDetails {
     /// The message or interaction that asks for it.
     pub source: u64,
-    /// The server; none in a direct message.
+    /// The guild; `None` in a direct message.
     pub guild: Option<u64>,
-    /// Where the answer goes.
+    /// The channel that gets the answer.
     pub channel: u64,
-    /// Who asks.
+    /// The user who asks.
     pub author: u64,
-    /// Everything else that is needed to do it, in the caller's own form. Stored encrypted.
+    /// Everything else that is needed to run it, in the caller's format. Stored encrypted.
     pub payload: String,
-    /// Whose words it is about beside those of who asks.
+    /// The message of another author that the job is about, if any.
     pub referenced: Option<MessageReference>,
 }
 
-/// Where the words of a job come from that are not of who asked for it.
+/// Refers to a message whose content a job uses, other than the request itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MessageReference {
-    /// The message they stand in. Whoever deletes it deletes the job.
+    /// The message. Deleting it deletes the job.
     pub message: u64,
-    /// Whose message that is; 0 where nobody can tell. Whoever is forgotten takes the job along.
+    /// Its author; 0 if unknown. Forgetting the author deletes the job.
     pub author: u64,
 }
 
-/// Whether a job is new.
+/// Result of accepting a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AcceptOutcome {
-    /// It is on the disk now.
+    /// It is on disk now.
     New(JobId),
-    /// It was there already, under this number.
+    /// It was accepted before, under this id.
     Duplicate(JobId),
-    /// Its answer has been deleted: it is not to come back.
+    /// Its source was deleted or its author forgotten: it must not come back.
     Withdrawn,
 }
 
-/// What has become of a job.
+/// State of a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum JobState {
-    /// Still to be done, or being done.
+    /// Not finished: queued, running, or awaiting a retry.
     Waiting,
-    /// The answer is where it belongs.
+    /// The result was delivered.
     Done,
-    /// It ended with a sentence instead.
+    /// It ended with an error message instead of a result.
     Failed,
-    /// Nobody wants it any more.
+    /// It is no longer wanted.
     Cancelled,
 }
 
 impl JobState {
-    /// What it is called in the ledger and by operators.
+    /// The name used in the ledger and shown to operators.
     #[must_use]
-    pub fn text(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Done => "done",
@@ -75,17 +80,17 @@ impl JobState {
     fn parse(text: &str) -> Result<Self, StoreError> {
         [Self::Waiting, Self::Done, Self::Failed, Self::Cancelled]
             .into_iter()
-            .find(|state| state.text() == text)
+            .find(|state| state.as_str() == text)
             .ok_or(StoreError::Damaged)
     }
 }
 
-/// A job that has ended.
+/// A finished job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FinishedJob {
-    /// Its number.
+    /// Its id.
     pub id: JobId,
-    /// How.
+    /// How it ended.
     pub state: JobState,
     /// When it was accepted.
     pub created: Timestamp,
@@ -93,38 +98,38 @@ pub struct FinishedJob {
     pub finished: Timestamp,
 }
 
-/// A job as the ledger knows it.
+/// A job as stored.
 #[derive(Clone)]
 pub struct Job {
-    /// Its number.
+    /// Its id.
     pub id: JobId,
-    /// What was asked.
+    /// The request.
     pub details: JobDetails,
-    /// What was heard, once that is known.
+    /// The transcripts so far, if any, in the caller's format.
     pub transcript: Option<String>,
-    /// What is answered, once that is complete.
+    /// The answer, once it is complete.
     pub answer: Option<String>,
-    /// What has become of it.
+    /// Its state.
     pub state: JobState,
-    /// How often it was begun since it was accepted or reopened.
+    /// Attempts started since it was accepted or last reopened.
     pub attempts: u32,
     /// How often it was reopened.
     pub generation: u32,
     /// When it was accepted.
     pub created: Timestamp,
-    /// When it was accepted, or reopened last.
+    /// When it was accepted or last reopened.
     pub queued_at: Timestamp,
 }
 
 impl std::fmt::Debug for JobDetails {
-    /// What people want never reaches a log.
+    /// Leaves out the payload: requests must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "NewJob({}, {} bytes)", self.source, self.payload.len())
     }
 }
 
 impl std::fmt::Debug for Job {
-    /// What people said never reaches a log.
+    /// Leaves out transcript and answer: they must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -134,22 +139,13 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// One message of a job's result.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ResultMessage {
-    /// Its place in the result, from 0.
-    pub part: u32,
-    /// The message; none if it was about to be sent and nobody knows whether it was.
-    pub message: Option<u64>,
-}
-
 impl Store {
-    /// Takes a job on. It is on the disk when this returns; the same source is taken on once. The
-    /// first message of its result counts as about to be sent from here on.
+    /// Accepts a job: it is on disk when this returns. Each source is accepted once. From here on,
+    /// the first message of its result counts as about to be sent.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then the job is not accepted.
+    /// If the ledger can't be written; the job is then not accepted.
     pub async fn accept_job(
         &self,
         job: &JobDetails,
@@ -181,22 +177,22 @@ impl Store {
         .fetch_optional(&mut *write)
         .await?;
         let Some(added) = added else {
-            let known = sqlx::query_scalar("SELECT id FROM job WHERE source = ?")
+            let existing = sqlx::query_scalar("SELECT id FROM job WHERE source = ?")
                 .bind(source)
                 .fetch_one(&mut *write)
                 .await?;
             write.commit().await?;
-            return Ok(AcceptOutcome::Duplicate(JobId(known)));
+            return Ok(AcceptOutcome::Duplicate(JobId(existing)));
         };
         sqlx::query("INSERT INTO post (job, part) VALUES (?, 0)")
             .bind(added)
             .execute(&mut *write)
             .await?;
-        if let Some(borrowed) = job.referenced {
+        if let Some(referenced) = job.referenced {
             sqlx::query("INSERT INTO borrowed VALUES (?, ?, ?)")
                 .bind(added)
-                .bind(id_to_column(borrowed.message))
-                .bind(id_to_column(borrowed.author))
+                .bind(id_to_column(referenced.message))
+                .bind(id_to_column(referenced.author))
                 .execute(&mut *write)
                 .await?;
         }
@@ -204,138 +200,14 @@ impl Store {
         Ok(AcceptOutcome::New(JobId(added)))
     }
 
-    /// The job of this number.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT * FROM whole_job WHERE id = ?")
-            .bind(job.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| self.read_job(&row)).transpose()
-    }
-
-    /// The job that this message or interaction asked for.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn job_by_source(&self, source: u64) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT * FROM whole_job WHERE source = ?")
-            .bind(id_to_column(source))
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| self.read_job(&row)).transpose()
-    }
-
-    /// The jobs that are about what stands in this message, by their sources, beside the one that
-    /// it asked for itself.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn sources_referencing(&self, message: u64) -> Result<Vec<u64>, StoreError> {
-        let sources: Vec<i64> = sqlx::query_scalar(
-            "SELECT source FROM job JOIN borrowed ON borrowed.job = job.id
-             WHERE borrowed.message = ? AND source <> borrowed.message ORDER BY id",
-        )
-        .bind(id_to_column(message))
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(sources.into_iter().map(id_from_column).collect())
-    }
-
-    /// The jobs in which one person asked for what another one said, and this is one of them: what
-    /// is shown of them goes when either is forgotten.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn jobs_shared_with(&self, person: u64) -> Result<Vec<Job>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM whole_job WHERE borrowed_message IS NOT NULL
-             AND borrowed_author <> author AND (author = ?1 OR borrowed_author = ?1) ORDER BY id",
-        )
-        .bind(id_to_column(person))
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(|row| self.read_job(row)).collect()
-    }
-
-    /// The job whose result this message shows.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn job_by_result_message(&self, message: u64) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query(
-            "SELECT job.* FROM whole_job AS job JOIN post ON post.job = job.id
-             WHERE post.message = ?",
-        )
-        .bind(id_to_column(message))
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(|row| self.read_job(&row)).transpose()
-    }
-
-    /// The numbers of up to `limit` jobs that are still to be done, oldest first, after `after`.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn waiting_jobs(
-        &self,
-        after: Option<JobId>,
-        limit: u32,
-    ) -> Result<Vec<JobId>, StoreError> {
-        let ids: Vec<i64> = sqlx::query_scalar(
-            "SELECT id FROM job WHERE state = 'waiting' AND id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(after.map_or(i64::MIN, |job| job.0))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(ids.into_iter().map(JobId).collect())
-    }
-
-    /// The latest jobs that have ended, the latest first, by their numbers.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn finished_jobs(&self, limit: u32) -> Result<Vec<FinishedJob>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, state, created, finished FROM job WHERE state <> 'waiting'
-             ORDER BY id DESC LIMIT ?",
-        )
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                let state: String = row.try_get("state")?;
-                let created = row.try_get("created")?;
-                let finished: Option<i64> = row.try_get("finished")?;
-                Ok(FinishedJob {
-                    id: JobId(row.try_get("id")?),
-                    state: JobState::parse(&state)?,
-                    created: Timestamp(created),
-                    finished: Timestamp(finished.unwrap_or(created)),
-                })
-            })
-            .collect()
-    }
-
-    /// Counts one more beginning, before anything is done: a job that kills the process is known
-    /// by it. Returns the count.
+    /// Counts an attempt before it starts, so that a job that kills the process gives itself away.
+    /// Returns the new count.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
     pub async fn count_attempt(&self, job: JobId) -> Result<u32, StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         let attempts = sqlx::query_scalar(
             "UPDATE job SET attempts = attempts + 1 WHERE id = ? RETURNING attempts",
         )
@@ -345,7 +217,7 @@ impl Store {
         Ok(attempts)
     }
 
-    /// What was heard is not heard again, and what it cost is booked with it.
+    /// Saves the transcripts so far together with their cost, so that they are not paid for again.
     ///
     /// # Errors
     ///
@@ -362,7 +234,7 @@ impl Store {
             .await
     }
 
-    /// What was answered is not asked again, and what it cost is booked with it.
+    /// Saves the answer together with its cost, so that it is not paid for again.
     ///
     /// # Errors
     ///
@@ -379,7 +251,7 @@ impl Store {
             .await
     }
 
-    /// A step and its cost are on the disk together, or neither is.
+    /// Writes a checkpoint and its cost in one transaction.
     async fn save_checkpoint(
         &self,
         update: Query<'_, Sqlite, SqliteArguments>,
@@ -394,13 +266,13 @@ impl Store {
         Ok(())
     }
 
-    /// What came of the job could only not be delivered: its last beginning does not count.
+    /// Takes back the last attempt, for a job whose result could only not be delivered.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
     pub async fn uncount_attempt(&self, job: JobId) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE job SET attempts = max(attempts - 1, 0) WHERE id = ?")
             .bind(job.0)
             .execute(&self.pool)
@@ -408,23 +280,8 @@ impl Store {
         Ok(())
     }
 
-    /// The job of this number without anything that is sealed: what is left of one that can't be
-    /// read.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn job_without_payload(&self, job: JobId) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT * FROM whole_job WHERE id = ?")
-            .bind(job.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| read_job_columns(&row, String::new()))
-            .transpose()
-    }
-
-    /// The job is over, and `turns` is what is remembered of it. Returns false if it was over, or
-    /// forgotten, before: then nothing is remembered either.
+    /// Finishes a job and saves its `turns`. Returns false, and saves nothing, if it was already
+    /// finished or forgotten.
     ///
     /// # Errors
     ///
@@ -437,15 +294,15 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut write = self.begin_write().await?;
-        let done = sqlx::query(
+        let updated = sqlx::query(
             "UPDATE job SET state = ?, finished = ? WHERE id = ? AND state = 'waiting'",
         )
-        .bind(state.text())
+        .bind(state.as_str())
         .bind(now.0)
         .bind(job.0)
         .execute(&mut *write)
         .await?;
-        if done.rows_affected() == 0 {
+        if updated.rows_affected() == 0 {
             write.commit().await?;
             return Ok(false);
         }
@@ -467,7 +324,8 @@ impl Store {
         Ok(true)
     }
 
-    /// The job is to be done once more; what was heard may stay. Returns false if it is not over.
+    /// Makes a finished job waiting again; its transcript can be kept. Returns false if it is not
+    /// finished.
     ///
     /// # Errors
     ///
@@ -478,8 +336,8 @@ impl Store {
         keep_transcript: bool,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "UPDATE job SET state = 'waiting', attempts = 0, generation = generation + 1,
                  answer = NULL, transcript = iif(?, transcript, NULL), due = ?, finished = NULL
              WHERE id = ? AND state <> 'waiting'",
@@ -489,29 +347,10 @@ impl Store {
         .bind(job.0)
         .execute(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(updated.rows_affected() > 0)
     }
 
-    /// The job that is being done, if one is, whose result begins with this message.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn waiting_job_by_first_message(
-        &self,
-        message: u64,
-    ) -> Result<Option<JobId>, StoreError> {
-        let job = sqlx::query_scalar(
-            "SELECT job.id FROM post JOIN job ON job.id = post.job
-             WHERE post.message = ? AND post.part IN (0, 100) AND job.state = 'waiting'",
-        )
-        .bind(id_to_column(message))
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(job.map(JobId))
-    }
-
-    /// The order of a job is another one from here on.
+    /// Replaces the stored request of a job.
     ///
     /// # Errors
     ///
@@ -519,7 +358,7 @@ impl Store {
     pub async fn update_job_payload(&self, job: &Job, payload: &str) -> Result<(), StoreError> {
         let source = id_to_column(job.details.source);
         let payload = self.cipher.seal("job.payload", source, payload)?;
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE job SET payload = ? WHERE id = ?")
             .bind(payload)
             .bind(job.id.0)
@@ -527,114 +366,4 @@ impl Store {
             .await?;
         Ok(())
     }
-
-    /// This part of the result is about to be sent.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn record_sending(&self, job: JobId, part: u32) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        sqlx::query("INSERT OR IGNORE INTO post (job, part) VALUES (?, ?)")
-            .bind(job.0)
-            .bind(part)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// This part of the result is that message.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn record_sent(&self, job: JobId, part: u32, message: u64) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        sqlx::query("INSERT OR REPLACE INTO post (job, part, message) VALUES (?, ?, ?)")
-            .bind(job.0)
-            .bind(part)
-            .bind(id_to_column(message))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// This part of the result is no more.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be written.
-    pub async fn remove_result_message(&self, job: JobId, part: u32) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        sqlx::query("DELETE FROM post WHERE job = ? AND part = ?")
-            .bind(job.0)
-            .bind(part)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// The messages of a job's result, in order.
-    ///
-    /// # Errors
-    ///
-    /// If the ledger can't be read.
-    pub async fn result_messages(&self, job: JobId) -> Result<Vec<ResultMessage>, StoreError> {
-        let rows: Vec<(u32, Option<i64>)> =
-            sqlx::query_as("SELECT part, message FROM post WHERE job = ? ORDER BY part")
-                .bind(job.0)
-                .fetch_all(&self.pool)
-                .await?;
-        let post = |(part, message): (u32, Option<i64>)| ResultMessage {
-            part,
-            message: message.map(id_from_column),
-        };
-        Ok(rows.into_iter().map(post).collect())
-    }
-
-    fn read_job(&self, row: &SqliteRow) -> Result<Job, StoreError> {
-        let number: i64 = row.try_get("id")?;
-        let source: i64 = row.try_get("source")?;
-        let open = |name: &str, field: &str, key: i64| -> Result<Option<String>, StoreError> {
-            let sealed: Option<Vec<u8>> = row.try_get(field)?;
-            sealed
-                .map(|sealed| self.cipher.open(name, key, &sealed))
-                .transpose()
-        };
-        let payload = open("job.payload", "payload", source)?.ok_or(StoreError::Damaged)?;
-        Ok(Job {
-            transcript: open("job.transcript", "transcript", number)?,
-            answer: open("job.answer", "answer", number)?,
-            ..read_job_columns(row, payload)?
-        })
-    }
-}
-
-/// What is not sealed of a job.
-fn read_job_columns(row: &SqliteRow, payload: String) -> Result<Job, StoreError> {
-    let state: String = row.try_get("state")?;
-    Ok(Job {
-        id: JobId(row.try_get("id")?),
-        details: JobDetails {
-            source: id_from_column(row.try_get("source")?),
-            guild: row.try_get::<Option<i64>, _>("guild")?.map(id_from_column),
-            channel: id_from_column(row.try_get("channel")?),
-            author: id_from_column(row.try_get("author")?),
-            payload,
-            referenced: match row.try_get::<Option<i64>, _>("borrowed_message")? {
-                Some(message) => Some(MessageReference {
-                    message: id_from_column(message),
-                    author: id_from_column(row.try_get("borrowed_author")?),
-                }),
-                None => None,
-            },
-        },
-        transcript: None,
-        answer: None,
-        state: JobState::parse(&state)?,
-        attempts: row.try_get("attempts")?,
-        generation: row.try_get("generation")?,
-        created: Timestamp(row.try_get("created")?),
-        queued_at: Timestamp(row.try_get("due")?),
-    })
 }

@@ -1,8 +1,9 @@
-//! The ledger: what was asked, how far it is, what was said and what it cost.
+//! The ledger: jobs and their progress, conversations, voice sessions, usage and settings.
 //!
-//! One SQLite file in a folder that belongs to one process at a time. Everything that people said
-//! or wrote is encrypted in it ([`StoreCipher`]); ids, times and counts are not. What a method has
-//! returned is on the disk. Time is an argument, so that nothing here has a clock.
+//! One SQLite file in a folder that one process uses at a time. Everything people said or wrote is
+//! encrypted ([`StoreCipher`]); ids, times and counts are not. When a method returns, its change is
+//! on disk. Times are arguments: nothing here reads the clock. Start with [`Store`]; each file adds
+//! the methods for one kind of record.
 
 mod cipher;
 mod consents;
@@ -58,74 +59,75 @@ pub use transcript_lines::{AddLineOutcome, LineKind, MAX_LINES, TranscriptLine};
 pub use turns::{StoredTurn, TurnRole};
 pub use usage::{Usage, UsageScope, UsageStage};
 
-/// Connections at once. SQLite has one writer; the others read.
+/// Connections in the pool. SQLite allows one writer; the others read.
 const MAX_CONNECTIONS: u32 = 4;
 
-/// How long a writer waits for another one.
+/// How long a statement waits for a lock held by another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const DATABASE_FILE: &str = "talkback.db";
 const LOCK_FILE: &str = "talkback.lock";
 const KEY_FILE: &str = "talkback.key";
 
-/// A text that only the right key opens.
+/// Known plaintext that shows whether the key is right.
 const KEY_PROOF: &str = "talkback";
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// Milliseconds since 1970, UTC.
+/// Milliseconds since 1970-01-01, UTC.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// What the system's clock says.
+    /// The current system time.
     #[must_use]
     pub fn now() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Self(now.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// The day it is part of, counted from 1970-01-01, UTC.
+    /// The UTC day, counted from 1970-01-01.
     pub fn day(self) -> i64 {
         self.0.div_euclid(86_400_000)
     }
 
-    /// So much earlier.
+    /// The time `span` earlier.
     pub fn earlier_by(self, span: Duration) -> Self {
         Self(self.0 - i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 2))
     }
 }
 
-/// Where the key came from.
+/// Where the encryption key came from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KeySource {
-    /// It was given.
+    /// From the settings.
     Configured,
-    /// It was read from this file.
+    /// From this file.
     File(PathBuf),
-    /// There was none; it has just been made and written to this file. Whoever has the file can
-    /// read what is stored, and nobody can without it: somebody should be told.
+    /// Newly generated and written to this file. Whoever has the file can read the stored content,
+    /// and without it nobody can: the operator should know.
     Generated(PathBuf),
 }
 
-/// The ledger. Clones are the same one.
+/// The ledger. Clones share one connection pool.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
     cipher: StoreCipher,
-    /// Writers wait here for each other: SQLite would have them sleep and look again.
+    /// Writers queue here for each other: SQLite alone would make them sleep and poll.
     writer_lock: Arc<Mutex<()>>,
-    /// Held for the life of the process: two would do every job twice. None: it is only read.
+    /// Held while the process lives: two processes would run every job twice. `None` if opened only
+    /// for reading.
     _lock: Option<Arc<File>>,
 }
 
 impl Store {
-    /// Opens the ledger in `folder`, and makes both if they are not there.
+    /// Opens the ledger in `folder`, creating both if they don't exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError::InUse`] if another process has it, [`StoreError::WrongKey`] if it was written
-    /// with another key, and whatever disk and database say.
+    /// [`StoreError::InUse`] if another process uses it, [`StoreError::WrongKey`] if it was written
+    /// with another key, and errors of disk and database.
     pub async fn open(
         folder: &Path,
         key: Option<&SecretString>,
@@ -133,20 +135,20 @@ impl Store {
         private_folder(folder).map_err(|error| StoreError::disk(folder, error))?;
         let lock = lock_file(&folder.join(LOCK_FILE))?;
         let database = folder.join(DATABASE_FILE);
-        let fresh = is_blank_database(&database);
+        let is_blank = is_blank_database(&database);
         let (cipher, source) = match key {
             Some(key) => (StoreCipher::from_base64(key)?, KeySource::Configured),
-            None => StoreCipher::from_file(&folder.join(KEY_FILE), fresh)?,
+            None => StoreCipher::from_file(&folder.join(KEY_FILE), is_blank)?,
         };
         let options = SqliteConnectOptions::new()
             .filename(&database)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // In WAL mode only this puts a commit on the disk before it returns.
+            // In WAL mode, only this puts a commit on disk before it returns.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
-            // What is deleted is overwritten.
+            // Overwrite what is deleted.
             .pragma("secure_delete", "ON");
         let pool = SqlitePoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
@@ -163,28 +165,28 @@ impl Store {
         Ok((store, source))
     }
 
-    /// Reads the whole database over.
+    /// Checks the whole database file.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] if it does not hold together.
+    /// [`StoreError::Damaged`] if it is inconsistent.
     pub async fn check_integrity(&self) -> Result<(), StoreError> {
-        let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        let result: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .fetch_one(&self.pool)
             .await?;
-        if verdict == "ok" {
+        if result == "ok" {
             Ok(())
         } else {
             Err(StoreError::Damaged)
         }
     }
 
-    /// Writes what is still to be written and lets go of the files.
+    /// Writes what is pending and closes the files.
     pub async fn close(self) {
         self.pool.close().await;
     }
 
-    /// Compares the proof, or leaves one.
+    /// Checks the key against the stored proof, or stores one.
     async fn verify_or_write_key_proof(&self) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("seal", 1, KEY_PROOF)?;
         sqlx::query("INSERT OR IGNORE INTO seal (id, proof) VALUES (1, ?)")
@@ -200,28 +202,28 @@ impl Store {
         }
     }
 
-    /// A transaction that has the right to write from its first moment on: one that gets it later
-    /// may fail instead of waiting.
+    /// Begins a transaction with the write lock held from the start: one that upgrades later can
+    /// fail instead of waiting.
     async fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
-        let turn = Arc::clone(&self.writer_lock).lock_owned().await;
+        let writer_lock = Arc::clone(&self.writer_lock).lock_owned().await;
         let mut write = WriteTransaction {
             connection: self.pool.acquire().await?,
             committed: false,
-            _writer_lock: turn,
+            _writer_lock: writer_lock,
         };
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *write).await?;
         Ok(write)
     }
 
-    /// The turn of a writer that needs no transaction.
+    /// Takes the write lock for a single statement outside a transaction.
     async fn lock_writer(&self) -> MutexGuard<'_, ()> {
         self.writer_lock.lock().await
     }
 }
 
-/// A transaction of the only writer. One that is not committed ends its connection and so leaves
-/// nothing behind: where SQLite has given up by itself, as on a full disk, the library would keep
-/// counting a transaction that is no more.
+/// The transaction of the only writer. If it is dropped uncommitted, its connection is closed,
+/// which rolls back: where SQLite has rolled back by itself, as on a full disk, sqlx would still
+/// count an open transaction.
 struct WriteTransaction {
     connection: PoolConnection<Sqlite>,
     committed: bool,
@@ -229,7 +231,7 @@ struct WriteTransaction {
 }
 
 impl WriteTransaction {
-    /// Puts all of it on the disk.
+    /// Commits the transaction to disk.
     async fn commit(mut self) -> Result<(), StoreError> {
         sqlx::query("COMMIT").execute(&mut *self.connection).await?;
         self.committed = true;
@@ -259,8 +261,8 @@ impl DerefMut for WriteTransaction {
     }
 }
 
-/// Whether nothing has ever been written to a ledger: it is not there, or was only just made when
-/// the process died.
+/// Whether a ledger was never written to: it does not exist, or the process died right after
+/// creating it.
 fn is_blank_database(database: &Path) -> bool {
     let mut log = database.as_os_str().to_owned();
     log.push("-wal");
@@ -292,7 +294,7 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
-/// A file to write to that only its owner can read.
+/// Opens a file for writing that only its owner can read.
 fn open_private_file(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(false);
@@ -301,7 +303,7 @@ fn open_private_file(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// Whether nobody but its owner can read a file.
+/// Whether only its owner can read a file.
 #[cfg(unix)]
 fn private(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -313,7 +315,7 @@ fn private(_: &Path) -> bool {
     true
 }
 
-/// A Discord id as a column holds it.
+/// A Discord id as stored in a column.
 fn id_to_column(id: u64) -> i64 {
     id.cast_signed()
 }

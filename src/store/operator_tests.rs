@@ -1,5 +1,5 @@
-//! What an operator relies on: a first start that died is no last one, and what many people do at
-//! once costs nobody anything.
+//! What operators rely on: an interrupted first start can be repeated, and concurrent work neither
+//! blocks nor loses anything.
 
 use std::time::Duration;
 
@@ -16,15 +16,17 @@ async fn open(folder: &TempDir) -> Result<(Store, KeySource), StoreError> {
 
 #[tokio::test]
 async fn an_interrupted_first_start_can_be_repeated() {
-    let whole = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
-    let mut left: Vec<Vec<u8>> = (0..whole.len()).map(|it| whole[..it].into()).collect();
-    left.push(b"\n".to_vec());
-    left.push(vec![0; 45]);
-    for written in left {
+    let key_text = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
+    let mut contents: Vec<Vec<u8>> = (0..key_text.len())
+        .map(|it| key_text[..it].into())
+        .collect();
+    contents.push(b"\n".to_vec());
+    contents.push(vec![0; 45]);
+    for content in contents {
         let folder = TempDir::new().expect("a folder");
         let key = folder.path().join(KEY_FILE);
-        std::fs::write(&key, &written).expect("written");
-        // The ledger's file may have been made, and nothing more.
+        std::fs::write(&key, &content).expect("written");
+        // The database file may have been created, but is empty.
         std::fs::write(folder.path().join(DATABASE_FILE), "").expect("written");
         let (store, source) = open(&folder).await.expect("it starts");
         assert_eq!(source, KeySource::Generated(key.clone()));
@@ -32,7 +34,7 @@ async fn an_interrupted_first_start_can_be_repeated() {
         let (_, source) = open(&folder).await.expect("and again");
         assert_eq!(source, KeySource::File(key));
         let files = std::fs::read_dir(folder.path()).expect("a folder").count();
-        assert!(files <= 5, "no half a key is left");
+        assert!(files <= 5, "no partial key file is left");
     }
 }
 
@@ -42,20 +44,20 @@ async fn a_key_that_may_be_needed_is_never_replaced() {
     let (store, _) = open(&folder).await.expect("fresh");
     store.close().await;
     let key = folder.path().join(KEY_FILE);
-    for left in [
+    for content in [
         "",
         "AAAA",
         "not a key at all, but longer than one in Base64 is",
     ] {
-        std::fs::write(&key, left).expect("written");
+        std::fs::write(&key, content).expect("written");
         let opened = open(&folder).await;
         assert!(
             matches!(&opened, Err(StoreError::KeyUnusable { path }) if *path == key),
             "{opened:?}"
         );
-        assert_eq!(std::fs::read_to_string(&key).expect("there"), left);
+        assert_eq!(std::fs::read_to_string(&key).expect("there"), content);
     }
-    // Without a ledger neither, if somebody may have put it there.
+    // The same without a ledger: the operator may have put the key there.
     let folder = TempDir::new().expect("a folder");
     let hex = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
     std::fs::write(folder.path().join(KEY_FILE), hex).expect("written");
@@ -86,7 +88,7 @@ async fn deleting_unknown_ids_does_not_wait_for_writers() {
     let length = || std::fs::metadata(&log).expect("a log").len();
     let before = length();
     assert!(before > 0);
-    // Somebody writes, and takes their time.
+    // A slow writer holds the write lock.
     let writing = store.begin_write().await.expect("a turn");
     for unknown in 1_000..1_100 {
         let forgotten = timeout(SOON, store.forget_source(unknown)).await;
@@ -102,11 +104,11 @@ async fn deleting_unknown_ids_does_not_wait_for_writers() {
     drop(writing);
     assert_eq!(length(), before, "the log is left alone");
     store.forget_source(1).await.expect("forgotten");
-    assert_eq!(length(), 0, "what was known is gone from it");
+    assert_eq!(length(), 0, "deleting a known message empties the log");
 }
 
 #[tokio::test]
-async fn settings_that_many_change_at_once_keep_every_change() {
+async fn concurrent_settings_changes_are_all_kept() {
     let folder = TempDir::new().expect("a folder");
     let (store, _) = open(&folder).await.expect("fresh");
     let mut changing = tokio::task::JoinSet::new();

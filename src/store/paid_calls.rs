@@ -1,11 +1,11 @@
-//! Paid calls: known before they begin, booked once when they are over.
+//! Paid calls: recorded before they begin, and charged once when they are over.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::{JobId, SessionId, Store, StoreError, Usage, UsageStage, id_from_column, id_to_column};
 
-/// The number of a paid call in this ledger. None is given twice.
+/// The number of a paid call in this ledger. Never reused.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct PaidCallId(i64);
 
@@ -14,9 +14,9 @@ pub struct PaidCallId(i64);
 pub enum UsageAccount {
     /// A job.
     Job {
-        /// Its number.
+        /// Its id.
         job: JobId,
-        /// Which of its runs.
+        /// Its generation: how often it was reopened.
         generation: u32,
     },
     /// A voice session.
@@ -26,29 +26,31 @@ pub enum UsageAccount {
 /// What a call used, or may use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UsageEntry {
-    /// The call, where the ledger knew of it before; it is booked once then, however often it is
-    /// written.
+    /// The recorded call, if there is one: its usage is then written once, however often this is
+    /// called.
     pub call: Option<PaidCallId>,
-    /// What it was made for.
+    /// The job or session it was made for.
     pub account: UsageAccount,
-    /// Which part of that.
+    /// The part of the job or session.
     pub stage: UsageStage,
-    /// Where; none in a direct message.
+    /// The guild; `None` in a direct message.
     pub guild: Option<u64>,
-    /// For whom; 0 for nobody alone.
+    /// The user; 0 for nobody in particular.
     pub author: u64,
-    /// The day whose caps it counts against ([`Timestamp::day`](super::Timestamp::day)).
+    /// The day whose caps it counts against, as counted by
+    /// [`Timestamp::day`](super::Timestamp::day).
     pub day: i64,
-    /// How much.
+    /// The usage.
     pub usage: Usage,
 }
 
-/// The largest amount a column holds.
+/// An amount as stored in a column, limited to the largest one that fits.
 fn to_amount_column(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-/// Adds to the row of a job's run, stage and day, or begins it. Sums stop at what a column holds.
+/// Adds to the row for this job, generation, stage and day, or creates it. Sums stop at the
+/// column's maximum.
 const UPSERT_JOB_USAGE: &str = "INSERT INTO usage
          (job, generation, stage, day, guild, author, audio_ms, tokens_in, tokens_out, micros)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
@@ -58,8 +60,8 @@ const UPSERT_JOB_USAGE: &str = "INSERT INTO usage
          tokens_out = min(tokens_out, 9223372036854775807 - ?9) + ?9,
          micros = min(micros, 9223372036854775807 - ?10) + ?10";
 
-/// Adds to the row of a session's member, stage and day. People who are forgotten may leave several
-/// rows of the same look; one of them grows.
+/// Adds to the row for this session, member, stage and day. Forgotten members can leave several
+/// equal rows; only one of them is updated.
 const UPDATE_SESSION_USAGE: &str = "UPDATE session_usage SET
          audio_ms = min(audio_ms, 9223372036854775807 - ?7) + ?7,
          tokens_in = min(tokens_in, 9223372036854775807 - ?8) + ?8,
@@ -68,29 +70,29 @@ const UPDATE_SESSION_USAGE: &str = "UPDATE session_usage SET
      WHERE id = (SELECT min(id) FROM session_usage
          WHERE session = ?1 AND author = ?6 AND stage = ?3 AND day = ?4 AND guild = ?5)";
 
-/// Begins such a row.
+/// Creates such a row.
 const INSERT_SESSION_USAGE: &str = "INSERT INTO session_usage
          (session, author, stage, day, audio_ms, tokens_in, tokens_out, micros, guild)
      VALUES (?1, ?6, ?3, ?4, ?7, ?8, ?9, ?10, ?5)";
 
-/// Writes what a call used. One that the ledger knew of and knows no more is booked already.
+/// Writes the usage of a call. A recorded call that no longer exists has been charged already.
 pub(super) async fn write_usage(
     write: &mut SqliteConnection,
-    booking: &UsageEntry,
+    entry: &UsageEntry,
 ) -> Result<(), StoreError> {
-    if let Some(call) = booking.call {
-        let known = sqlx::query("DELETE FROM paid_call WHERE id = ?")
+    if let Some(call) = entry.call {
+        let recorded = sqlx::query("DELETE FROM paid_call WHERE id = ?")
             .bind(call.0)
             .execute(&mut *write)
             .await?;
-        if known.rows_affected() == 0 {
+        if recorded.rows_affected() == 0 {
             return Ok(());
         }
     }
-    if booking.usage.is_zero() {
+    if entry.usage.is_zero() {
         return Ok(());
     }
-    let (number, generation, statements): (i64, u32, &[&'static str]) = match booking.account {
+    let (number, generation, statements): (i64, u32, &[&'static str]) = match entry.account {
         UsageAccount::Job { job, generation } => (job.0, generation, &[UPSERT_JOB_USAGE]),
         UsageAccount::Session(session) => {
             (session.0, 0, &[UPDATE_SESSION_USAGE, INSERT_SESSION_USAGE])
@@ -100,14 +102,14 @@ pub(super) async fn write_usage(
         let done = sqlx::query(statement)
             .bind(number)
             .bind(generation)
-            .bind(booking.stage.as_str())
-            .bind(booking.day)
-            .bind(booking.guild.map(id_to_column))
-            .bind(id_to_column(booking.author))
-            .bind(to_amount_column(booking.usage.audio_ms))
-            .bind(to_amount_column(booking.usage.tokens_in))
-            .bind(to_amount_column(booking.usage.tokens_out))
-            .bind(to_amount_column(booking.usage.micros))
+            .bind(entry.stage.as_str())
+            .bind(entry.day)
+            .bind(entry.guild.map(id_to_column))
+            .bind(id_to_column(entry.author))
+            .bind(to_amount_column(entry.usage.audio_ms))
+            .bind(to_amount_column(entry.usage.tokens_in))
+            .bind(to_amount_column(entry.usage.tokens_out))
+            .bind(to_amount_column(entry.usage.micros))
             .execute(&mut *write)
             .await?;
         if done.rows_affected() > 0 {
@@ -118,18 +120,18 @@ pub(super) async fn write_usage(
 }
 
 impl Store {
-    /// Writes down that a call is about to be made, and what it may use: if this process is
-    /// killed, it counts as used.
+    /// Records that a call is about to be made and what it may use: if the process is killed, that
+    /// much is charged.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then it knows nothing of the call.
-    pub async fn begin_paid_call(&self, booking: &UsageEntry) -> Result<PaidCallId, StoreError> {
-        let (job, session, generation) = match booking.account {
+    /// If the ledger can't be written; the call is then not recorded.
+    pub async fn begin_paid_call(&self, entry: &UsageEntry) -> Result<PaidCallId, StoreError> {
+        let (job, session, generation) = match entry.account {
             UsageAccount::Job { job, generation } => (Some(job.0), None, generation),
             UsageAccount::Session(session) => (None, Some(session.0), 0),
         };
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         let call = sqlx::query_scalar(
             "INSERT INTO paid_call (job, session, generation, stage, day, guild, author,
                  audio_ms, tokens_in, tokens_out, micros)
@@ -138,44 +140,44 @@ impl Store {
         .bind(job)
         .bind(session)
         .bind(generation)
-        .bind(booking.stage.as_str())
-        .bind(booking.day)
-        .bind(booking.guild.map(id_to_column))
-        .bind(id_to_column(booking.author))
-        .bind(to_amount_column(booking.usage.audio_ms))
-        .bind(to_amount_column(booking.usage.tokens_in))
-        .bind(to_amount_column(booking.usage.tokens_out))
-        .bind(to_amount_column(booking.usage.micros))
+        .bind(entry.stage.as_str())
+        .bind(entry.day)
+        .bind(entry.guild.map(id_to_column))
+        .bind(id_to_column(entry.author))
+        .bind(to_amount_column(entry.usage.audio_ms))
+        .bind(to_amount_column(entry.usage.tokens_in))
+        .bind(to_amount_column(entry.usage.tokens_out))
+        .bind(to_amount_column(entry.usage.micros))
         .fetch_one(&self.pool)
         .await?;
         Ok(PaidCallId(call))
     }
 
-    /// Books what a call used, in addition to what was booked for the same part before.
+    /// Adds the usage of a call to the total of its job or session.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then nothing is booked.
-    pub async fn record_usage(&self, booking: &UsageEntry) -> Result<(), StoreError> {
+    /// If the ledger can't be written; nothing is then charged.
+    pub async fn record_usage(&self, entry: &UsageEntry) -> Result<(), StoreError> {
         let mut write = self.begin_write().await?;
-        write_usage(&mut write, booking).await?;
+        write_usage(&mut write, entry).await?;
         write.commit().await
     }
 
-    /// Books the calls that an earlier process had begun as if they had used all they might.
-    /// Returns how many there were.
+    /// Charges the calls that an earlier process left open, as if each had used all it was allowed
+    /// to. Returns their number.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then nothing is booked.
+    /// If the ledger can't be written; nothing is then charged.
     pub async fn charge_interrupted_calls(&self) -> Result<usize, StoreError> {
         let mut write = self.begin_write().await?;
         let rows = sqlx::query("SELECT * FROM paid_call")
             .fetch_all(&mut *write)
             .await?;
         for row in &rows {
-            let booking = read_paid_call(row)?;
-            write_usage(&mut write, &booking).await?;
+            let entry = read_paid_call(row)?;
+            write_usage(&mut write, &entry).await?;
         }
         write.commit().await?;
         Ok(rows.len())

@@ -1,4 +1,5 @@
-//! The end of a voice session: first the reason is written down, then it is told, then it is closed.
+//! The end of a voice session: first the reason is stored, then the end is announced, then the
+//! session is closed.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -8,23 +9,24 @@ use super::{
     id_to_column,
 };
 
-/// A session that has ended, with what is to be told of it.
+/// An ended session, with what is to be announced.
 #[derive(Clone)]
 pub struct EndedSession {
-    /// What it was.
+    /// The session.
     pub session: SessionRecord,
-    /// Why it ended, in the caller's own form.
+    /// Why it ended, in the caller's format.
     pub end_reason: String,
-    /// When.
+    /// When it ended.
     pub ended_at: Timestamp,
-    /// How everybody was heard, once that is kept; in the caller's own form.
+    /// The report on how much of each speaker was received, once it is saved, in the caller's
+    /// format.
     pub report: Option<String>,
-    /// What it was about, once that is kept; in the caller's own form.
+    /// The summary, once it is saved, in the caller's format.
     pub summary: Option<String>,
 }
 
 impl std::fmt::Debug for EndedSession {
-    /// What was said never reaches a log.
+    /// Leaves out report and summary: what was said must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -34,20 +36,20 @@ impl std::fmt::Debug for EndedSession {
     }
 }
 
-/// A message of an end.
+/// One message of a session's end announcement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EndMessage {
-    /// Its place, from 0.
+    /// Position in the announcement, from 0.
     pub part: u32,
-    /// The message; none if it was about to be sent and nobody knows whether it was.
+    /// The message id; `None` if it was about to be sent and it is unknown whether it was.
     pub message: Option<u64>,
     /// When it was about to be sent.
     pub sending_at: Timestamp,
 }
 
 impl Store {
-    /// Ends a session: from now on nobody joins its call any more. If it has ended already, the
-    /// first reason stands. None if all of its end is told, or it is not there.
+    /// Ends a session: from now on nobody can join its call. If it has ended before, the first
+    /// reason stands. Returns `None` if its end is fully announced, or it does not exist.
     ///
     /// # Errors
     ///
@@ -55,7 +57,7 @@ impl Store {
     pub async fn end_session(
         &self,
         session: SessionId,
-        ending: &str,
+        end_reason: &str,
         at: Timestamp,
     ) -> Result<Option<EndedSession>, StoreError> {
         let mut write = self.begin_write().await?;
@@ -63,7 +65,7 @@ impl Store {
             "UPDATE session SET ending = ?1, ending_at = ?2, seen = max(seen, ?2)
              WHERE id = ?3 AND ended IS NULL AND ending IS NULL",
         )
-        .bind(ending)
+        .bind(end_reason)
         .bind(at.0)
         .bind(session.0)
         .execute(&mut *write)
@@ -79,13 +81,13 @@ impl Store {
         }
     }
 
-    /// Takes back a session in which nobody was ever listened to.
+    /// Deletes a session in which nobody was ever recorded.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
     pub async fn discard_session(&self, session: OpenSession) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("DELETE FROM session WHERE id = ?")
             .bind(session.session().id.0)
             .execute(&self.pool)
@@ -93,8 +95,8 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps how everybody was heard until the end is told, if it may still be told when it is
-    /// written.
+    /// Saves the reception report until the end is announced. `still_allowed` is checked with the write
+    /// lock held; nothing is saved if it returns false.
     ///
     /// # Errors
     ///
@@ -103,20 +105,20 @@ impl Store {
         &self,
         session: SessionId,
         report: &str,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.report", session.0, report)?;
         self.save_sealed(
             "UPDATE session SET report = ? WHERE id = ?",
             session,
             sealed,
-            still,
+            still_allowed,
         )
         .await
     }
 
-    /// Keeps what it was about until the end is told, if it may still be told when it is written:
-    /// it was paid for.
+    /// Saves the summary, which was paid for, until the end is announced. `still_allowed` is
+    /// checked with the write lock held; nothing is saved if it returns false.
     ///
     /// # Errors
     ///
@@ -125,14 +127,14 @@ impl Store {
         &self,
         session: SessionId,
         summary: &str,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.summary", session.0, summary)?;
         self.save_sealed(
             "UPDATE session SET summary = ? WHERE id = ?",
             session,
             sealed,
-            still,
+            still_allowed,
         )
         .await
     }
@@ -142,10 +144,10 @@ impl Store {
         statement: &'static str,
         session: SessionId,
         sealed: Vec<u8>,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        if !still() {
+        let _writer = self.lock_writer().await;
+        if !still_allowed() {
             return Ok(());
         }
         sqlx::query(statement)
@@ -156,7 +158,7 @@ impl Store {
         Ok(())
     }
 
-    /// The messages of an end so far, in order.
+    /// The messages of an end announcement so far, in order.
     ///
     /// # Errors
     ///
@@ -180,19 +182,20 @@ impl Store {
             .collect()
     }
 
-    /// A part of an end is about to be sent.
+    /// Records that a part of the announcement is about to be sent.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then it must not be sent.
+    /// If the ledger can't be written; the part must then not be sent.
     pub async fn record_sending_end(
         &self,
         session: SessionId,
         part: u32,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
-        // A session that is gone, with its server, has nothing that could be told twice.
+        let _writer = self.lock_writer().await;
+        // If the session was deleted with its guild, there is nothing to protect from being sent
+        // twice.
         sqlx::query(
             "INSERT INTO session_post (session, part, at)
              SELECT id, ?2, ?3 FROM session WHERE id = ?1
@@ -206,7 +209,7 @@ impl Store {
         Ok(())
     }
 
-    /// A part of an end has been sent as this message.
+    /// Records that a part of the announcement was sent as `message`.
     ///
     /// # Errors
     ///
@@ -217,7 +220,7 @@ impl Store {
         part: u32,
         message: u64,
     ) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE session_post SET message = ? WHERE session = ? AND part = ?")
             .bind(id_to_column(message))
             .bind(session.0)
@@ -227,45 +230,45 @@ impl Store {
         Ok(())
     }
 
-    /// All of the end is told. Returns false if it was before, if the session goes on, or is not
-    /// there.
+    /// Closes a session whose end is fully announced. Returns false if it was closed before, has
+    /// not ended, or does not exist.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
     pub async fn close_session(&self, session: SessionId) -> Result<bool, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "UPDATE session SET ended = ending_at, report = NULL, summary = NULL, deaf_ms = NULL
              WHERE id = ? AND ended IS NULL AND ending IS NOT NULL",
         )
         .bind(session.0)
         .execute(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(updated.rows_affected() > 0)
     }
 
-    /// None if it goes on.
+    /// `None` if the session has not ended.
     pub(super) fn read_ended_session(
         &self,
         row: &SqliteRow,
     ) -> Result<Option<EndedSession>, StoreError> {
-        let Some(ending) = row.try_get::<Option<String>, _>("ending")? else {
+        let Some(end_reason) = row.try_get::<Option<String>, _>("ending")? else {
             return Ok(None);
         };
         let session = self.read_session(row)?;
         let number = session.id.0;
-        let open = |place: &'static str, column: &'static str| {
+        let decrypt = |field: &'static str, column: &'static str| {
             let sealed: Option<Vec<u8>> = row.try_get(column)?;
             sealed
-                .map(|sealed| self.cipher.open(place, number, &sealed))
+                .map(|sealed| self.cipher.open(field, number, &sealed))
                 .transpose()
         };
         Ok(Some(EndedSession {
-            end_reason: ending,
+            end_reason,
             ended_at: session.ended.unwrap_or(session.last_seen),
-            report: open("session.report", "report")?,
-            summary: open("session.summary", "summary")?,
+            report: decrypt("session.report", "report")?,
+            summary: decrypt("session.summary", "summary")?,
             session,
         }))
     }

@@ -1,4 +1,4 @@
-//! The rule: an end is in the ledger before anything else happens, and nobody joins afterwards.
+//! An end is in the ledger before anything else happens, and nobody can join afterwards.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ async fn open_session(store: &Store) -> Option<OpenSession> {
     let new = SessionDetails {
         guild: GUILD,
         voice_channel: 20,
-        text: 30,
+        text_channel: 30,
         requested_by: 4,
         payload: "payload".to_owned(),
     };
@@ -44,7 +44,7 @@ async fn the_first_end_reason_stands() {
             ("asked", noon_plus(5))
         );
     }
-    // Nobody joins, moves, or is listened to any more.
+    // Nobody can join, move, or be recorded any more.
     assert!(store.joinable_session(id).await.expect("read").is_none());
     assert!(
         store
@@ -55,22 +55,22 @@ async fn the_first_end_reason_stands() {
     );
     assert!(!store.record_session_move(id, 21).await.expect("asked"));
     assert!(store.active_session(GUILD).await.expect("read").is_none());
-    // The server can have another session while the end is told.
+    // The guild can have another session while the end is announced.
     let next = open_session(&store).await.expect("begun");
     assert!(open_session(&store).await.is_none());
     store.discard_session(next).await.expect("taken back");
     drop(store);
 
     let store = open(folder.path()).await;
-    let left = store.unfinished_guild_sessions(GUILD).await.expect("read");
+    let unfinished = store.unfinished_guild_sessions(GUILD).await.expect("read");
     assert!(
-        matches!(&left[..], [UnfinishedSession::Ended(ended)] if ended.session.id == id),
-        "{left:?}"
+        matches!(&unfinished[..], [UnfinishedSession::Ended(ended)] if ended.session.id == id),
+        "{unfinished:?}"
     );
     assert!(store.close_session(id).await.expect("written"));
     assert!(store.unfinished_sessions().await.expect("read").is_empty());
-    let gone = store.end_session(id, "asked", noon_plus(20)).await;
-    assert!(gone.expect("asked").is_none());
+    let already_closed = store.end_session(id, "asked", noon_plus(20)).await;
+    assert!(already_closed.expect("asked").is_none());
 }
 
 #[tokio::test]
@@ -90,8 +90,8 @@ async fn a_session_is_resumed_in_its_last_channel() {
         .expect("written");
     drop(store);
     let store = open(folder.path()).await;
-    let left = store.unfinished_sessions().await.expect("read");
-    let open = left.first().and_then(|left| match left {
+    let unfinished = store.unfinished_sessions().await.expect("read");
+    let open = unfinished.first().and_then(|unfinished| match unfinished {
         UnfinishedSession::Open(open) => Some(open),
         UnfinishedSession::Ended(_) => None,
     });
@@ -101,8 +101,8 @@ async fn a_session_is_resumed_in_its_last_channel() {
         (open.is_notice_posted(), open.interrupted_since_ms()),
         (false, Some(700))
     );
-    let stands = store.record_session_notice(id, 9).await.expect("written");
-    assert!(stands.is_some());
+    let notice = store.record_session_notice(id, 9).await.expect("written");
+    assert!(notice.is_some());
     let open = store.joinable_session(id).await.expect("read");
     assert!(open.expect("it goes on").is_notice_posted());
 }
@@ -113,34 +113,34 @@ async fn end_messages_are_recorded_and_deleted_with_the_session() {
     let store = open(folder.path()).await;
     let id = open_session(&store).await.expect("begun").session().id;
     store.end_session(id, "asked", NOON).await.expect("written");
-    let kept = store.save_end_report(id, "the slow heron", &|| true).await;
-    kept.expect("kept");
-    let kept = store.save_end_summary(id, "a white heron", &|| true).await;
-    kept.expect("kept");
+    let saved = store.save_end_report(id, "the slow heron", &|| true).await;
+    saved.expect("kept");
+    let saved = store.save_end_summary(id, "a white heron", &|| true).await;
+    saved.expect("kept");
     for part in [0, 1, 0] {
-        let noted = store.record_sending_end(id, part, noon_plus(1)).await;
-        noted.expect("written");
+        let recorded = store.record_sending_end(id, part, noon_plus(1)).await;
+        recorded.expect("written");
     }
     store
         .record_sent_end(id, 0, u64::MAX - 3)
         .await
         .expect("written");
-    let posts = store.end_messages(id).await.expect("read");
-    let told: Vec<_> = posts.iter().map(|it| (it.part, it.message)).collect();
-    assert_eq!(told, [(0, Some(u64::MAX - 3)), (1, None)]);
-    let kept = store.end_session(id, "asked", NOON).await;
-    let kept = kept.expect("read").expect("there");
-    assert_eq!(kept.summary.as_deref(), Some("a white heron"));
-    assert_eq!(kept.report.as_deref(), Some("the slow heron"));
-    assert!(!format!("{kept:?}").contains("heron"));
-    // Nobody who asked to be forgotten is in it any more.
+    let messages = store.end_messages(id).await.expect("read");
+    let parts: Vec<_> = messages.iter().map(|it| (it.part, it.message)).collect();
+    assert_eq!(parts, [(0, Some(u64::MAX - 3)), (1, None)]);
+    let saved = store.end_session(id, "asked", NOON).await;
+    let saved = saved.expect("read").expect("there");
+    assert_eq!(saved.summary.as_deref(), Some("a white heron"));
+    assert_eq!(saved.report.as_deref(), Some("the slow heron"));
+    assert!(!format!("{saved:?}").contains("heron"));
+    // A forgotten user is no longer in report or summary.
     store.forget_author(9, NOON).await.expect("forgotten");
-    let kept = store.end_session(id, "asked", NOON).await;
-    let kept = kept.expect("read").expect("there");
-    assert_eq!((kept.summary, kept.report), (None, None));
+    let saved = store.end_session(id, "asked", NOON).await;
+    let saved = saved.expect("read").expect("there");
+    assert_eq!((saved.summary, saved.report), (None, None));
     store.forget_guild(GUILD).await.expect("forgotten");
     assert!(store.end_messages(id).await.expect("read").is_empty());
-    // What is gone with its server needs no note.
+    // Nothing is recorded for a session that was deleted with its guild.
     store
         .record_sending_end(id, 0, NOON)
         .await
@@ -148,7 +148,7 @@ async fn end_messages_are_recorded_and_deleted_with_the_session() {
     assert!(store.end_messages(id).await.expect("read").is_empty());
 }
 
-/// What can happen to a server's session.
+/// What can happen to a guild's session.
 #[derive(Clone, Copy, Debug)]
 enum SessionAct {
     Begin,
@@ -173,43 +173,44 @@ fn acts() -> impl Strategy<Value = SessionAct> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever happens in whatever order: only what nobody has ended is joined, where it was last.
+    /// In any sequence of events, only a session that has not ended can be joined, in its last
+    /// channel.
     #[test]
     fn only_open_sessions_can_be_joined(acts in prop::collection::vec(acts(), 1..24)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let folder = TempDir::new().expect("a folder");
             let mut store = open(folder.path()).await;
-            // The model: the last session, where it was last, and whether it goes on.
+            // The model: the last session, its last channel, and whether it is open.
             let mut last: Option<(SessionId, u64, bool)> = None;
             for act in acts {
                 match (act, &mut last) {
                     (SessionAct::Begin, last) => {
-                        let goes_on = last.is_some_and(|it| it.2);
-                        let begun = open_session(&store).await;
-                        assert_eq!(begun.is_none(), goes_on);
-                        if let Some(begun) = begun {
-                            *last = Some((begun.session().id, 20, true));
+                        let is_open = last.is_some_and(|it| it.2);
+                        let opened = open_session(&store).await;
+                        assert_eq!(opened.is_none(), is_open);
+                        if let Some(opened) = opened {
+                            *last = Some((opened.session().id, 20, true));
                         }
                     }
-                    (SessionAct::End, Some((id, _, goes_on))) => {
+                    (SessionAct::End, Some((id, _, is_open))) => {
                         store.end_session(*id, "asked", NOON).await.expect("written");
-                        *goes_on = false;
+                        *is_open = false;
                     }
-                    (SessionAct::Close, Some((id, _, goes_on))) => {
+                    (SessionAct::Close, Some((id, _, is_open))) => {
                         let closed = store.close_session(*id).await.expect("written");
-                        assert!(!(closed && *goes_on));
+                        assert!(!(closed && *is_open));
                     }
-                    (SessionAct::Move(to), Some((id, at, goes_on))) => {
+                    (SessionAct::Move(to), Some((id, at, is_open))) => {
                         let moved = store.record_session_move(*id, to).await.expect("written");
-                        assert_eq!(moved, *goes_on);
+                        assert_eq!(moved, *is_open);
                         if moved {
                             *at = to;
                         }
                     }
-                    (SessionAct::Notice, Some((id, _, goes_on))) => {
-                        let stands = store.record_session_notice(*id, 7).await.expect("written");
-                        assert_eq!(stands.is_some(), *goes_on);
+                    (SessionAct::Notice, Some((id, _, is_open))) => {
+                        let notice = store.record_session_notice(*id, 7).await.expect("written");
+                        assert_eq!(notice.is_some(), *is_open);
                     }
                     (SessionAct::Crash, _) => {
                         drop(store);
@@ -217,10 +218,10 @@ proptest! {
                     }
                     (_, None) => {}
                 }
-                let left = store.unfinished_guild_sessions(GUILD).await.expect("read");
-                let open: Vec<_> = left
+                let unfinished = store.unfinished_guild_sessions(GUILD).await.expect("read");
+                let open: Vec<_> = unfinished
                     .iter()
-                    .filter_map(|left| match left {
+                    .filter_map(|unfinished| match unfinished {
                         UnfinishedSession::Open(open) => Some(open.session()),
                         UnfinishedSession::Ended(_) => None,
                     })
@@ -228,7 +229,7 @@ proptest! {
                     .collect();
                 let expected: Vec<_> = last
                     .iter()
-                    .filter(|(_, _, goes_on)| *goes_on)
+                    .filter(|(_, _, is_open)| *is_open)
                     .map(|(id, at, _)| (*id, *at))
                     .collect();
                 assert_eq!(open, expected);

@@ -1,7 +1,7 @@
-//! Voice sessions: opened once a server, alive while somebody says so, ended once.
+//! Voice sessions: at most one open per guild, refreshed while it runs, ended once.
 //!
-//! The rule has its place here: whoever wants into a call needs an [`OpenSession`], and only a session
-//! that nobody has ended gives one.
+//! To join a call, the caller needs an [`OpenSession`], and the ledger only gives one for a session
+//! that has not ended.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -13,38 +13,37 @@ use super::{Store, StoreError, Timestamp, id_from_column, id_to_column};
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId(pub i64);
 
-/// A session to be opened.
+/// A session to open.
 #[derive(Clone, Eq, PartialEq)]
 pub struct SessionDetails {
-    /// The server.
+    /// The guild.
     pub guild: u64,
     /// The voice channel.
     pub voice_channel: u64,
-    /// The channel that the transcript and the answers go to.
-    pub text: u64,
-    /// Who asked for it; 0 once that person asked to be forgotten.
+    /// The channel for transcript and answers.
+    pub text_channel: u64,
+    /// The user who asked for it; 0 once that user was forgotten.
     pub requested_by: u64,
-    /// Everything else that is needed to go on with it, in the caller's own form. Stored
-    /// encrypted.
+    /// Everything else that is needed to continue it, in the caller's format. Stored encrypted.
     pub payload: String,
 }
 
-/// A session as the ledger knows it.
+/// A session as stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SessionRecord {
-    /// Its number.
+    /// Its id.
     pub id: SessionId,
-    /// What it is, with the latest payload.
+    /// Its details, with the latest payload.
     pub details: SessionDetails,
     /// When it began.
     pub started: Timestamp,
-    /// The last sign of life.
+    /// When it was last known to be alive.
     pub last_seen: Timestamp,
-    /// When it ended; none while it goes on, also if its process was killed.
+    /// When it ended; `None` while it is open, even if its process was killed.
     pub ended: Option<Timestamp>,
 }
 
-/// A session that nobody has ended: the right to be in its call. Only the ledger gives it.
+/// A session that has not ended: the right to join its call. Only the ledger creates one.
 #[derive(Debug)]
 pub struct OpenSession {
     session: SessionRecord,
@@ -53,37 +52,37 @@ pub struct OpenSession {
 }
 
 impl OpenSession {
-    /// What it is. Its voice channel is the one where it was last.
+    /// The session record. Its voice channel is the last one the session was in.
     #[must_use]
     pub fn session(&self) -> &SessionRecord {
         &self.session
     }
 
-    /// Whether the people in the call have been told that they are listened to.
+    /// Whether the notice that the bot listens has been posted.
     #[must_use]
     pub fn is_notice_posted(&self) -> bool {
         self.notice_posted
     }
 
-    /// Since when nobody could be heard when its process was last there, in milliseconds of the
-    /// session.
+    /// Since when audio has been interrupted, in milliseconds since the session began, as last
+    /// recorded.
     #[must_use]
     pub fn interrupted_since_ms(&self) -> Option<u64> {
         self.interrupted_since_ms
     }
 }
 
-/// A session that its process has left.
+/// A session whose end is not fully recorded and announced.
 #[derive(Debug)]
 pub enum UnfinishedSession {
-    /// Nobody has ended it.
+    /// It has not ended.
     Open(OpenSession),
-    /// It has ended, and the end is still to be told.
+    /// It has ended, but the end is not fully announced.
     Ended(EndedSession),
 }
 
 impl UnfinishedSession {
-    /// What it is.
+    /// The session record.
     #[must_use]
     pub fn session(&self) -> &SessionRecord {
         match self {
@@ -93,14 +92,14 @@ impl UnfinishedSession {
     }
 }
 
-/// The people in a call have been told in writing that they are listened to. Only the ledger gives
-/// it, once it knows the message.
+/// Proof that the notice that the bot listens was posted. Only the ledger creates one, once it has
+/// stored the message.
 #[derive(Debug)]
 pub struct NoticePosted(());
 
 #[cfg(test)]
 impl NoticePosted {
-    /// For a microphone without a ledger.
+    /// For tests without a ledger.
     #[must_use]
     pub fn for_test() -> Self {
         Self(())
@@ -108,7 +107,7 @@ impl NoticePosted {
 }
 
 impl std::fmt::Debug for SessionDetails {
-    /// What people want never reaches a log.
+    /// Leaves out the payload, which must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes = self.payload.len();
         write!(f, "NewSession({}, {bytes} bytes)", self.voice_channel)
@@ -116,12 +115,12 @@ impl std::fmt::Debug for SessionDetails {
 }
 
 impl Store {
-    /// Opens a session. None if the server has one that goes on: a bot can be in one voice channel
-    /// of a server.
+    /// Opens a session. Returns `None` if the guild already has an open one: a bot can be in one
+    /// voice channel per guild.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be written: then there is no session.
+    /// If the ledger can't be written; no session is then opened.
     pub async fn open_session(
         &self,
         session: &SessionDetails,
@@ -135,13 +134,13 @@ impl Store {
         )
         .bind(id_to_column(session.guild))
         .bind(id_to_column(session.voice_channel))
-        .bind(id_to_column(session.text))
+        .bind(id_to_column(session.text_channel))
         .bind(id_to_column(session.requested_by))
         .bind(at.0)
         .fetch_optional(&mut *write)
         .await?;
         if let Some(added) = added {
-            // Sealed for its place, whose number is known only now.
+            // The encryption is bound to the row id, which is only known now.
             let sealed = self
                 .cipher
                 .seal("session.payload", added, &session.payload)?;
@@ -165,8 +164,7 @@ impl Store {
         }))
     }
 
-    /// The sessions that have no end or whose end is not told, oldest first: those of this process,
-    /// and those that another one has left.
+    /// All sessions without an announced end, oldest first, whichever process opened them.
     ///
     /// # Errors
     ///
@@ -180,7 +178,7 @@ impl Store {
             .collect()
     }
 
-    /// The same of one server. What goes on comes last.
+    /// The same for one guild. An open session comes last.
     ///
     /// # Errors
     ///
@@ -199,7 +197,7 @@ impl Store {
             .collect()
     }
 
-    /// The right to be in a session's call, where it was last. None if it has ended.
+    /// The right to join a session's call, in its last channel. `None` if it has ended.
     ///
     /// # Errors
     ///
@@ -212,10 +210,10 @@ impl Store {
             .bind(session.0)
             .fetch_optional(&self.pool)
             .await?;
-        let left = row
+        let unfinished = row
             .map(|row| self.read_unfinished_session(&row))
             .transpose()?;
-        Ok(left.and_then(|left| match left {
+        Ok(unfinished.and_then(|unfinished| match unfinished {
             UnfinishedSession::Open(open) => Some(open),
             UnfinishedSession::Ended(_) => None,
         }))
@@ -234,7 +232,7 @@ impl Store {
         row.map(|row| self.read_session(&row)).transpose()
     }
 
-    /// The session of a server that goes on.
+    /// The open session of a guild.
     ///
     /// # Errors
     ///
@@ -249,7 +247,7 @@ impl Store {
         row.map(|row| self.read_session(&row)).transpose()
     }
 
-    /// The newest session of a server, open or ended.
+    /// The newest session of a guild, open or ended.
     ///
     /// # Errors
     ///
@@ -262,7 +260,7 @@ impl Store {
         row.map(|row| self.read_session(&row)).transpose()
     }
 
-    /// Keeps a newer payload in place of the former one.
+    /// Replaces the payload of a session.
     ///
     /// # Errors
     ///
@@ -273,7 +271,7 @@ impl Store {
         payload: &str,
     ) -> Result<(), StoreError> {
         let sealed = self.cipher.seal("session.payload", session.0, payload)?;
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE session SET payload = ? WHERE id = ?")
             .bind(sealed)
             .bind(session.0)
@@ -282,13 +280,13 @@ impl Store {
         Ok(())
     }
 
-    /// The session was alive at this time.
+    /// Records that the session was alive at this time.
     ///
     /// # Errors
     ///
     /// If the ledger can't be written.
     pub async fn touch_session(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE session SET seen = max(seen, ?) WHERE id = ?")
             .bind(at.0)
             .bind(session.0)
@@ -297,7 +295,7 @@ impl Store {
         Ok(())
     }
 
-    /// The session is in another voice channel now. Returns false if it has ended.
+    /// Records that the session moved to another voice channel. Returns false if it has ended.
     ///
     /// # Errors
     ///
@@ -305,21 +303,21 @@ impl Store {
     pub async fn record_session_move(
         &self,
         session: SessionId,
-        voice: u64,
+        voice_channel: u64,
     ) -> Result<bool, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "UPDATE session SET voice = ? WHERE id = ? AND ended IS NULL AND ending IS NULL",
         )
-        .bind(id_to_column(voice))
+        .bind(id_to_column(voice_channel))
         .bind(session.0)
         .execute(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(updated.rows_affected() > 0)
     }
 
-    /// The people in the call are told by this message that they are listened to. None if the
-    /// session has ended meanwhile: then nobody may be.
+    /// Records the message that tells the people in the call that the bot listens. Returns `None`
+    /// if the session has ended meanwhile: nobody may be recorded then.
     ///
     /// # Errors
     ///
@@ -329,18 +327,19 @@ impl Store {
         session: SessionId,
         message: u64,
     ) -> Result<Option<NoticePosted>, StoreError> {
-        let _turn = self.lock_writer().await;
-        let done = sqlx::query(
+        let _writer = self.lock_writer().await;
+        let updated = sqlx::query(
             "UPDATE session SET notice = ? WHERE id = ? AND ended IS NULL AND ending IS NULL",
         )
         .bind(id_to_column(message))
         .bind(session.0)
         .execute(&self.pool)
         .await?;
-        Ok((done.rows_affected() > 0).then_some(NoticePosted(())))
+        Ok((updated.rows_affected() > 0).then_some(NoticePosted(())))
     }
 
-    /// Since when nobody can be heard, in milliseconds of the session; none: people are heard.
+    /// Records since when audio is interrupted, in milliseconds since the session began; `None`
+    /// when audio is back.
     ///
     /// # Errors
     ///
@@ -350,7 +349,7 @@ impl Store {
         session: SessionId,
         since_ms: Option<u64>,
     ) -> Result<(), StoreError> {
-        let _turn = self.lock_writer().await;
+        let _writer = self.lock_writer().await;
         sqlx::query("UPDATE session SET deaf_ms = ? WHERE id = ?")
             .bind(since_ms.map(|since| i64::try_from(since).unwrap_or(i64::MAX)))
             .bind(session.0)
@@ -363,11 +362,11 @@ impl Store {
         if let Some(ended) = self.read_ended_session(row)? {
             return Ok(UnfinishedSession::Ended(ended));
         }
-        let deaf_ms: Option<i64> = row.try_get("deaf_ms")?;
+        let interrupted_ms: Option<i64> = row.try_get("deaf_ms")?;
         Ok(UnfinishedSession::Open(OpenSession {
             session: self.read_session(row)?,
             notice_posted: row.try_get::<Option<i64>, _>("notice")?.is_some(),
-            interrupted_since_ms: deaf_ms.and_then(|since| u64::try_from(since).ok()),
+            interrupted_since_ms: interrupted_ms.and_then(|since| u64::try_from(since).ok()),
         }))
     }
 
@@ -379,7 +378,7 @@ impl Store {
             details: SessionDetails {
                 guild: id_from_column(row.try_get("guild")?),
                 voice_channel: id_from_column(row.try_get("voice")?),
-                text: id_from_column(row.try_get("text")?),
+                text_channel: id_from_column(row.try_get("text")?),
                 requested_by: id_from_column(row.try_get("asked_by")?),
                 payload: self.cipher.open("session.payload", number, &payload)?,
             },

@@ -1,23 +1,23 @@
-//! The lines of a voice session: who said what, and what was not heard.
+//! Lines of a voice session's transcript: who said what, and what was not heard.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::{SessionId, Store, StoreError, Timestamp, id_from_column, id_to_column};
 
-/// The most lines of a session: a busy day of talk without a pause.
+/// Most lines of a session: a busy day of talk without a pause.
 pub const MAX_LINES: u32 = 20_000;
 
-/// What a line tells.
+/// What a line stands for.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum LineKind {
     /// Somebody said this.
     Speech,
-    /// Audio of this person was not heard.
+    /// Audio of this person was lost.
     AudioLost,
-    /// Nobody could be heard.
+    /// No audio was received from anyone.
     Interrupted,
-    /// The bot answered this.
+    /// The bot's answer.
     Answer,
 }
 
@@ -49,59 +49,60 @@ impl LineKind {
 pub struct TranscriptLine {
     /// Its number in the session, below [`MAX_LINES`].
     pub number: u32,
-    /// Whose words these are, or whom they answer: forgetting that person takes the line along.
-    /// 0 for nobody.
+    /// The speaker, or the person whom the bot answers: forgetting that person deletes the line. 0
+    /// for nobody.
     pub author: u64,
-    /// The name of whoever says it. Stored encrypted.
+    /// The speaker's name. Stored encrypted.
     pub name: String,
-    /// Where it begins, in milliseconds since the session began.
+    /// Start, in milliseconds since the session began.
     pub start_ms: u64,
-    /// Where it ends, in milliseconds since the session began.
+    /// End, in milliseconds since the session began.
     pub end_ms: u64,
-    /// What it tells.
+    /// What the line stands for.
     pub kind: LineKind,
-    /// The words; empty where nothing was heard. Stored encrypted.
+    /// The text; empty where nothing was heard. Stored encrypted.
     pub text: String,
 }
 
 impl std::fmt::Debug for TranscriptLine {
-    /// What was said never reaches a log: only its size does.
+    /// Prints only the size: what was said must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (number, kind, bytes) = (self.number, self.kind, self.text.len());
         write!(f, "Line({number}, {kind:?}, {bytes} bytes)")
     }
 }
 
-/// What became of a line that was to be kept.
+/// Result of adding a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AddLineOutcome {
-    /// It is on the disk now.
+    /// It is on disk now.
     Added,
-    /// A line of this number was there already, and is left as it was.
+    /// A line with this number exists already and is unchanged.
     Duplicate,
-    /// It is not kept: the session has its [`MAX_LINES`].
+    /// Not stored: the session has [`MAX_LINES`] lines.
     SessionFull,
-    /// It is not kept: the session is not there, or no longer.
+    /// Not stored: the session does not exist, or no longer does.
     SessionGone,
-    /// It is not kept: whose it is wants that no more.
+    /// Not stored: the speaker has withdrawn consent.
     ConsentWithdrawn,
 }
 
-/// A time as a column holds it.
+/// Milliseconds as stored in a column.
 fn to_millis_column(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds).unwrap_or(i64::MAX)
 }
 
-/// A sealed text opens only in its own line.
+/// Binds encrypted text to its line.
 fn cipher_column(field: &str, number: u32) -> String {
     format!("line.{field}.{number}")
 }
 
 impl Store {
-    /// Keeps a line, which is a sign of life of its session. A line of a session may be given
-    /// again: its number tells that it is the same one.
+    /// Adds a line, which also shows that its session is alive. Adding a line again is harmless:
+    /// its number identifies it.
     ///
-    /// `still` is asked when nobody else writes, so that nothing comes after its own deletion.
+    /// `still_allowed` is checked with the write lock held, so that no line is written after its
+    /// own deletion.
     ///
     /// # Errors
     ///
@@ -111,7 +112,7 @@ impl Store {
         session: SessionId,
         line: &TranscriptLine,
         at: Timestamp,
-        still: &(dyn Fn() -> bool + Sync),
+        still_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<AddLineOutcome, StoreError> {
         if line.number >= MAX_LINES {
             return Ok(AddLineOutcome::SessionFull);
@@ -122,7 +123,7 @@ impl Store {
         };
         let (name, text) = (seal("name", &line.name)?, seal("text", &line.text)?);
         let mut write = self.begin_write().await?;
-        if !still() {
+        if !still_allowed() {
             write.commit().await?;
             return Ok(AddLineOutcome::ConsentWithdrawn);
         }
@@ -157,7 +158,7 @@ impl Store {
         Ok(AddLineOutcome::Added)
     }
 
-    /// The highest number of a line that a session has; 0 if it has none.
+    /// The highest line number of a session; 0 if it has no lines.
     ///
     /// # Errors
     ///
@@ -171,7 +172,7 @@ impl Store {
         Ok(last)
     }
 
-    /// The lines of a session, in the order of their numbers, at most [`MAX_LINES`].
+    /// The lines of a session by number, at most [`MAX_LINES`].
     ///
     /// # Errors
     ///
@@ -190,7 +191,7 @@ impl Store {
     fn read_line(&self, session: SessionId, row: &SqliteRow) -> Result<TranscriptLine, StoreError> {
         let number: u32 = row.try_get("number")?;
         let kind: String = row.try_get("kind")?;
-        let open = |field: &str| -> Result<String, StoreError> {
+        let decrypt = |field: &str| -> Result<String, StoreError> {
             let sealed: Vec<u8> = row.try_get(field)?;
             self.cipher
                 .open(&cipher_column(field, number), session.0, &sealed)
@@ -201,11 +202,11 @@ impl Store {
         Ok(TranscriptLine {
             number,
             author: id_from_column(row.try_get("author")?),
-            name: open("name")?,
+            name: decrypt("name")?,
             start_ms: span("start_ms")?,
             end_ms: span("end_ms")?,
             kind: LineKind::parse(&kind)?,
-            text: open("text")?,
+            text: decrypt("text")?,
         })
     }
 }

@@ -1,51 +1,51 @@
-//! What was said, message by message, so that a reply goes on with a conversation.
+//! Conversation turns by message, so that a reply can continue a conversation.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::{Store, StoreError, Timestamp, id_from_column, id_to_column};
 
-/// Whose words a turn holds.
+/// The author's role in a turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TurnRole {
-    /// A person's.
+    /// A user.
     User,
-    /// The model's.
+    /// The model.
     Assistant,
 }
 
-/// One contribution to a conversation.
+/// One turn of a conversation.
 #[derive(Clone)]
 pub struct StoredTurn {
-    /// The message it stands in.
+    /// The message that holds it.
     pub message: u64,
     /// The message it replies to, if any.
     pub parent: Option<u64>,
-    /// The server; none in a direct message.
+    /// The guild; `None` in a direct message.
     pub guild: Option<u64>,
     /// The channel or thread.
     pub channel: u64,
-    /// The person whose words these are, or whom the model answers.
+    /// The user who wrote it, or whom the model answers.
     pub author: u64,
-    /// Whose words these are.
+    /// Who wrote it.
     pub role: TurnRole,
-    /// The name of that person. Stored encrypted.
+    /// That user's name. Stored encrypted.
     pub name: String,
-    /// The words. Stored encrypted.
+    /// The text. Stored encrypted.
     pub text: String,
-    /// When.
+    /// When it was said.
     pub at: Timestamp,
 }
 
 impl std::fmt::Debug for StoredTurn {
-    /// What was said never reaches a log: only its size does.
+    /// Prints only the size: what was said must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Turn({}, {} bytes)", self.message, self.text.len())
     }
 }
 
 impl Store {
-    /// Keeps a turn; a message that is known already gets the new words.
+    /// Saves a turn, replacing an earlier one of the same message.
     ///
     /// # Errors
     ///
@@ -81,8 +81,8 @@ impl Store {
         Ok(())
     }
 
-    /// The chain of replies that ends with `message`, oldest first, at most `limit` turns of it.
-    /// A chain that bites its own tail ends there. Empty if the message is not known.
+    /// The chain of replies that ends with `message`, oldest first, at most `limit` turns. A cycle
+    /// ends the chain. Empty if the message is unknown.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Store {
     fn read_turn(&self, row: &SqliteRow) -> Result<StoredTurn, StoreError> {
         let message: i64 = row.try_get("message")?;
         let role: String = row.try_get("role")?;
-        let open = |name: &str, field: &str| -> Result<String, StoreError> {
+        let decrypt = |name: &str, field: &str| -> Result<String, StoreError> {
             let sealed: Vec<u8> = row.try_get(field)?;
             self.cipher.open(name, message, &sealed)
         };
@@ -148,8 +148,8 @@ impl Store {
                 "assistant" => TurnRole::Assistant,
                 _ => return Err(StoreError::Damaged),
             },
-            name: open("turn.speaker", "speaker")?,
-            text: open("turn.text", "text")?,
+            name: decrypt("turn.speaker", "speaker")?,
+            text: decrypt("turn.text", "text")?,
             at: Timestamp(row.try_get("at")?),
         })
     }

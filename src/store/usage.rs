@@ -1,16 +1,16 @@
-//! What was used, added up.
+//! Totals of what was used.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::{SessionId, Store, StoreError, id_from_column, id_to_column};
 
-/// The part of a job or a session that cost something.
+/// The part of a job or session that costs something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UsageStage {
-    /// Writing down.
+    /// Transcription.
     Speech,
-    /// Answering.
+    /// Answers by the chat model.
     Chat,
 }
 
@@ -30,21 +30,21 @@ impl UsageStage {
     }
 }
 
-/// Minutes, tokens and money.
+/// Usage: recording time, tokens and money.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Usage {
     /// Milliseconds of recording.
     pub audio_ms: u64,
-    /// Tokens to the model.
+    /// Prompt tokens.
     pub tokens_in: u64,
-    /// Tokens from the model.
+    /// Answer tokens.
     pub tokens_out: u64,
     /// Money, in millionths of the currency.
     pub micros: u64,
 }
 
 impl Usage {
-    /// Both together.
+    /// Adds both.
     #[must_use]
     pub fn saturating_add(&self, other: &Self) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Usage {
         }
     }
 
-    /// Of each the larger amount.
+    /// The larger amount of each field.
     #[must_use]
     pub fn max_each(&self, other: &Self) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Usage {
         }
     }
 
-    /// What is left of it without `other`.
+    /// Subtracts `other`; no field goes below zero.
     #[must_use]
     pub fn saturating_sub(&self, other: &Self) -> Self {
         Self {
@@ -77,26 +77,26 @@ impl Usage {
         }
     }
 
-    /// Whether it is nothing at all.
+    /// Whether every field is zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Whose use is added up.
+/// Whose usage is added up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UsageScope {
-    /// One person's, everywhere.
+    /// One user's, in all guilds.
     Author(u64),
-    /// One server's.
+    /// One guild's.
     Guild(u64),
-    /// All there is.
+    /// Everyone's.
     Global,
 }
 
 impl Store {
-    /// What was used on a day ([`Timestamp::day`](super::Timestamp::day)).
+    /// Usage on one day, as counted by [`Timestamp::day`](super::Timestamp::day).
     ///
     /// # Errors
     ///
@@ -121,8 +121,7 @@ impl Store {
         read_usage(&row)
     }
 
-    /// What a server's members used from one day to another, both included, or one of them: all of
-    /// it added up.
+    /// Total usage of a guild, or of one member of it, over a range of days.
     ///
     /// # Errors
     ///
@@ -148,7 +147,8 @@ impl Store {
         read_usage(&row)
     }
 
-    /// The same by day and member: the latest `limit` pairs, the dearest members of a day first.
+    /// The same by day and member: the latest `limit` pairs, the members with the highest cost of a
+    /// day first.
     ///
     /// # Errors
     ///
@@ -187,8 +187,7 @@ impl Store {
             .collect()
     }
 
-    /// What one person used everywhere from one day to another, both included, the latest day
-    /// first.
+    /// One user's usage in all guilds by day, over a range of days, latest first.
     ///
     /// # Errors
     ///
@@ -213,7 +212,7 @@ impl Store {
             .collect()
     }
 
-    /// What writing down a session has used.
+    /// Usage of transcribing a session.
     ///
     /// # Errors
     ///
@@ -235,7 +234,7 @@ impl Store {
     }
 }
 
-/// Sums are floating point, since sums of integers could overflow.
+/// Reads totals; they are floating point, since an integer sum could overflow.
 fn read_usage(row: &SqliteRow) -> Result<Usage, StoreError> {
     let sum = |field: &str| -> Result<u64, StoreError> {
         let sum: f64 = row.try_get(field)?;

@@ -40,7 +40,7 @@ pub(super) async fn post_recording_notice(
     let mut delay = MIN_RETRY_DELAY;
     let message_id = loop {
         let discord_api = &reply_context.discord_api;
-        let posted = discord_api.create_message(session.details.text, None, nonce, notice);
+        let posted = discord_api.create_message(session.details.text_channel, None, nonce, notice);
         let trouble = match tokio::time::timeout_at(deadline, posted).await {
             Ok(Ok(message_id)) => break message_id,
             Ok(Err(trouble)) => trouble,

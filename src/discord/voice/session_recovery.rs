@@ -131,7 +131,7 @@ impl VoiceSessions {
     /// listens.
     pub(in crate::discord) async fn on_channel_deleted(&self, channel: u64) {
         for running in self.running_sessions() {
-            if running.session.details.text == channel {
+            if running.session.details.text_channel == channel {
                 running.microphone.close();
                 running
                     .end(
@@ -298,7 +298,7 @@ impl VoiceSessions {
         let may_write = permissions::check_text_channel(
             discord_api,
             GuildId::new(guild),
-            session.details.text,
+            session.details.text_channel,
             None,
         )
         .await;
@@ -386,7 +386,7 @@ impl VoiceSessions {
             .await;
         }
         let transcript_view =
-            self.new_transcript_view((session.id.0, session.details.text), session.started);
+            self.new_transcript_view((session.id.0, session.details.text_channel), session.started);
         let is_published = session_end::publish_result(
             &self.job_scheduler,
             &*transcript_view,

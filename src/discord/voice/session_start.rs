@@ -192,7 +192,7 @@ impl VoiceSessions {
         let settings = GuildSettings::load(&job_runner.store, Some(guild)).await?;
         let consents = job_runner.load_guild_consents(guild).await?;
         consents.set_rule(settings.voice_consent);
-        let target = (session.id.0, session.details.text);
+        let target = (session.id.0, session.details.text_channel);
         let transcript_view = self.new_transcript_view(target, session.started);
         let nickname =
             nickname_mark::mark_nickname(&self.reply_context.discord_api, guild, &self.bot_name)

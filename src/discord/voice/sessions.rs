@@ -143,7 +143,7 @@ impl VoiceSessions {
         channel: u64,
     ) -> Option<SessionId> {
         let running = self.running_in_guild(guild?)?;
-        (running.session.details.text == channel).then_some(running.session.id)
+        (running.session.details.text_channel == channel).then_some(running.session.id)
     }
 
     /// Records a user's consent in a server. A refusal takes effect even if storing it fails.

@@ -1,13 +1,15 @@
-//! The one place that lets somebody be paid. A call to a provider needs a [`Permit`]; whoever wants
-//! one is judged by the rules against what was used today and what is reserved; and whatever becomes
-//! of the call, the permit's end books what it used.
+//! The only place that allows a paid call. A call to a provider needs a [`Permit`]. Admission
+//! checks each request against today's usage and reservations, and when the permit ends, however it
+//! ends, records what the call used.
 //!
-//! A cap of minutes is never passed, nor is a cap of money, but for two things that nobody knows
-//! before: what one answer costs (an answer is allowed while anything is left), and what a provider
-//! bills for a call that has to be made again.
+//! No cap on minutes or money is exceeded, except by two amounts that can't be known in advance:
+//! the cost of one answer (allowed while anything is left), and what a provider bills for a call
+//! that has to be repeated.
 
+mod entry_writer;
 mod pending_usage;
 mod permit;
+mod permit_request;
 #[cfg(test)]
 mod tests;
 
@@ -15,105 +17,47 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::pending_usage::PendingUsage;
 pub use self::permit::{Permit, Settlement};
+pub use self::permit_request::{AllowedEngines, CallCost, Payer, PermitRequest};
 use super::guild_settings::GuildSettings;
-use super::usage_rules::{AdmissionDecision, DailyUsage, Prices, UsageRules};
-use crate::chat::TokenUsage;
+use super::usage_rules::{AdmissionDecision, DailyUsage, UsageRules};
 use crate::store::{
     SessionId, Store, StoreError, Timestamp, Usage, UsageAccount, UsageEntry, UsageScope,
     UsageStage,
 };
 
-/// The waits before a ledger that can't be written is tried again, doubling.
-const INITIAL_RETRY_DELAY: Duration = Duration::from_secs(1);
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-
-/// How long whoever reads sums waits for what is being written.
+/// How long a reader of totals waits for pending writes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whose caps count. An author of 0 is nobody in particular.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Payer {
-    /// The server; none in a direct message.
-    pub guild: Option<u64>,
-    /// The member.
-    pub author: u64,
-}
-
-impl Payer {
-    fn from_entry(booking: &UsageEntry) -> Self {
-        Self {
-            guild: booking.guild,
-            author: booking.author,
-        }
-    }
-}
-
-/// Who may work on something.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AllowedEngines {
-    /// Whoever the settings name.
-    All,
-    /// Only the engines of this machine, which cost nothing and use nothing of the caps.
-    LocalOnly,
-}
-
-/// What a call may use.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CallCost {
-    /// A recording of this length is written down.
-    Speech(Duration),
-    /// Somebody is listened to for so long while they speak.
-    Stream(Duration),
-    /// A model answers, in as many tokens at most; what costs nothing has none.
-    Answer(TokenUsage),
-}
-
-/// A request for one call.
-#[derive(Clone, Copy)]
-pub struct PermitRequest<'a> {
-    /// Who pays.
-    pub payer: Payer,
-    /// What it is for.
-    pub account: UsageAccount,
-    /// What it may use.
-    pub cost: CallCost,
-    /// What was reserved for it before, and the length of the recordings for which the reservation
-    /// stays.
-    pub reservation: Option<(&'a Reservation, Duration)>,
-    /// Who may do it at most: what the smaller engines have begun at a cap is theirs to the end.
-    pub allowed_engines: AllowedEngines,
-}
-
-/// Judges and books. Clones are the same one.
+/// Checks usage against the caps and records it. Clones share one state.
 #[derive(Clone)]
 pub struct Admission(Arc<AdmissionState>);
 
 struct AdmissionState {
     rules: UsageRules,
-    /// None: what is used is kept in memory, for whoever has no ledger.
+    /// `None`: usage is kept in memory only.
     store: Option<Store>,
     clock: fn() -> Timestamp,
-    /// The engines of this machine may stand in at a cap.
+    /// Local engines can take over at a cap.
     has_local: bool,
-    /// One request at a time is judged, so that many at once can't all pass the same cap.
+    /// Requests are checked one at a time, so that several at once can't all pass the same cap.
     admission_lock: tokio::sync::Mutex<()>,
     pending: Mutex<PendingUsage>,
-    /// Something is to be written.
+    /// A new entry waits to be written.
     entry_added: Notify,
-    /// Somebody has written something, or given it up.
+    /// An entry was written, or its writer gave up.
     entry_settled: Notify,
     shutdown: CancellationToken,
-    /// Streams that are being paid for.
+    /// Tasks that meter open streams and uploads.
     metering_tasks: TaskTracker,
 }
 
-/// What a request is still going to use, reserved until it is dropped.
+/// Usage reserved for a request until this is dropped.
 pub struct Reservation {
     state: Arc<AdmissionState>,
     number: u64,
@@ -126,8 +70,8 @@ impl Drop for Reservation {
 }
 
 impl Admission {
-    /// Opens the books on `store`. What an earlier process was paying for when it was killed is
-    /// booked first.
+    /// Opens admission on `store`. Calls that were open when an earlier process was killed are
+    /// charged first.
     ///
     /// # Errors
     ///
@@ -138,17 +82,20 @@ impl Admission {
         clock: fn() -> Timestamp,
         has_local: bool,
     ) -> Result<Self, StoreError> {
-        let left = store.charge_interrupted_calls().await?;
-        if left > 0 {
-            tracing::warn!(calls = left, "booked what a killed process was paying for");
+        let count = store.charge_interrupted_calls().await?;
+        if count > 0 {
+            tracing::warn!(
+                calls = count,
+                "charged calls that a killed process left open"
+            );
         }
         let opened = Self::build(rules, Some(store), clock, has_local);
         tokio::spawn(Arc::clone(&opened.0).writer_loop());
         Ok(opened)
     }
 
-    /// For one person at their own machine, who has no ledger: only the caps for everybody count,
-    /// and only what this process has used.
+    /// For the command line, which has no ledger: only the global caps apply, and only to what this
+    /// process has used.
     #[must_use]
     pub fn in_memory(rules: UsageRules, clock: fn() -> Timestamp) -> Self {
         let local_at_cap = false;
@@ -179,15 +126,14 @@ impl Admission {
         }))
     }
 
-    /// What is paid for, and the caps.
+    /// The caps and prices.
     #[must_use]
     pub fn rules(&self) -> &UsageRules {
         &self.0.rules
     }
 
-    /// Judges a request with recordings of this length, whose author asked `since_last` ago for the
-    /// last time; `answer` says whether it is to be answered by a model that costs something. What
-    /// is known of its use is reserved.
+    /// Checks a request with recordings of this total length, whose author last asked `since_last`
+    /// ago, and reserves its expected usage. `answer` says whether a paid model is to answer it.
     ///
     /// # Errors
     ///
@@ -198,35 +144,29 @@ impl Admission {
         (recordings, answer): (Duration, bool),
         since_last: Option<Duration>,
     ) -> Result<Result<(Reservation, AdmissionDecision), AdmissionDecision>, StoreError> {
-        let inner = &self.0;
-        let _one_at_a_time = inner.admission_lock.lock().await;
-        let (rules, today) = inner.rules_and_usage(payer).await?;
-        let mut verdict = rules.check_request(recordings, &today, since_last);
-        if verdict == AdmissionDecision::Allow && answer {
-            verdict = rules.check_answer(&today);
+        let state = &self.0;
+        let _one_at_a_time = state.admission_lock.lock().await;
+        let (rules, today) = state.rules_and_usage(payer).await?;
+        let mut decision = rules.check_request(recordings, &today, since_last);
+        if decision == AdmissionDecision::Allow && answer {
+            decision = rules.check_answer(&today);
         }
-        Ok(match inner.engines_for_decision(verdict) {
+        Ok(match state.engines_for_decision(decision) {
             Ok(engines) => {
                 let reserved = match engines {
-                    AllowedEngines::All => inner.recording_usage(recordings),
+                    AllowedEngines::All => state.recording_usage(recordings),
                     AllowedEngines::LocalOnly => Usage::default(),
                 };
-                let number = inner.pending().reserve(payer, reserved);
-                let inner = Arc::clone(inner);
-                Ok((
-                    Reservation {
-                        state: inner,
-                        number,
-                    },
-                    verdict,
-                ))
+                let number = state.pending().reserve(payer, reserved);
+                let state = Arc::clone(state);
+                Ok((Reservation { state, number }, decision))
             }
-            Err(verdict) => Err(verdict),
+            Err(decision) => Err(decision),
         })
     }
 
-    /// Reserves for a request that an earlier process has accepted. If there is no room for it any
-    /// more, its calls are judged one by one.
+    /// Reserves for a job that an earlier process has accepted. If the caps leave no room, nothing
+    /// is reserved and its calls are checked one by one.
     ///
     /// # Errors
     ///
@@ -236,167 +176,151 @@ impl Admission {
         payer: Payer,
         recordings: Duration,
     ) -> Result<Reservation, StoreError> {
-        let inner = &self.0;
-        let _one_at_a_time = inner.admission_lock.lock().await;
-        let wanted = inner.recording_usage(recordings);
+        let state = &self.0;
+        let _one_at_a_time = state.admission_lock.lock().await;
+        let wanted = state.recording_usage(recordings);
         let mut reserved = Usage::default();
-        // After a crash there may be many.
+        // Skip the lookup where nothing is needed: after a crash there may be many jobs.
         if !wanted.is_zero() {
-            let (rules, today) = inner.rules_and_usage(payer).await?;
+            let (rules, today) = state.rules_and_usage(payer).await?;
             if rules.check_usage(&wanted, &today) == AdmissionDecision::Allow {
                 reserved = wanted;
             }
         }
-        let number = inner.pending().reserve(payer, reserved);
+        let number = state.pending().reserve(payer, reserved);
         Ok(Reservation {
-            state: Arc::clone(inner),
+            state: Arc::clone(state),
             number,
         })
     }
 
-    /// Judges one call. What is reserved for it already is granted; whatever goes beyond is judged
-    /// against everything else. The permit is in the ledger when this returns, so that a killed
-    /// process has paid for nothing that nobody counts.
+    /// Checks one call. The reserved part is granted; only the excess is checked against the caps.
+    /// The permit is in the ledger when this returns, so that a paid call is counted even if the
+    /// process is killed.
     ///
     /// # Errors
     ///
-    /// If the ledger can't be read, or, where a job is to be paid for, not be written.
+    /// If the ledger can't be read, or, for a job, can't be written.
     pub async fn admit(
         &self,
-        ask: &PermitRequest<'_>,
+        request: &PermitRequest<'_>,
     ) -> Result<Result<Permit, AdmissionDecision>, StoreError> {
-        let inner = &self.0;
-        let one_at_a_time = inner.admission_lock.lock().await;
-        let estimate = ask.cost.estimate(&inner.rules.prices);
-        let rest = ask
+        let state = &self.0;
+        let one_at_a_time = state.admission_lock.lock().await;
+        let estimate = request.cost.estimate(&state.rules.prices);
+        let rest = request
             .reservation
-            .map(|(hold, rest)| (hold, inner.recording_usage(rest)));
-        let granted = rest.as_ref().map_or_else(Usage::default, |(hold, rest)| {
-            inner.pending().remaining(hold.number).saturating_sub(rest)
-        });
-        let beyond = estimate.saturating_sub(&granted);
-        let (rules, today) = inner.rules_and_usage(ask.payer).await?;
-        let verdict = match ask.cost {
+            .map(|(reservation, rest)| (reservation, state.recording_usage(rest)));
+        let granted = rest
+            .as_ref()
+            .map_or_else(Usage::default, |(reservation, rest)| {
+                state
+                    .pending()
+                    .remaining(reservation.number)
+                    .saturating_sub(rest)
+            });
+        let excess = estimate.saturating_sub(&granted);
+        let (rules, today) = state.rules_and_usage(request.payer).await?;
+        let decision = match request.cost {
             CallCost::Answer(_) if estimate.micros == 0 => AdmissionDecision::Allow,
             CallCost::Answer(_) => rules.check_answer(&today),
-            _ if beyond.audio_ms == 0 && beyond.micros == 0 => AdmissionDecision::Allow,
-            _ => rules.check_usage(&beyond, &today),
+            _ if excess.audio_ms == 0 && excess.micros == 0 => AdmissionDecision::Allow,
+            _ => rules.check_usage(&excess, &today),
         };
-        let engines = match inner.engines_for_decision(verdict) {
+        let engines = match state.engines_for_decision(decision) {
             Ok(_) | Err(_)
-                if ask.allowed_engines == AllowedEngines::LocalOnly && inner.has_local =>
+                if request.allowed_engines == AllowedEngines::LocalOnly && state.has_local =>
             {
                 AllowedEngines::LocalOnly
             }
             Ok(engines) => engines,
-            Err(verdict) => return Ok(Err(verdict)),
+            Err(decision) => return Ok(Err(decision)),
         };
-        let booking = UsageEntry {
+        let entry = UsageEntry {
             call: None,
-            account: ask.account,
-            stage: ask.cost.stage(),
-            guild: ask.payer.guild,
-            author: ask.payer.author,
-            day: (inner.clock)().day(),
+            account: request.account,
+            stage: request.cost.stage(),
+            guild: request.payer.guild,
+            author: request.payer.author,
+            day: (state.clock)().day(),
             usage: match engines {
                 AllowedEngines::All => estimate,
                 AllowedEngines::LocalOnly => Usage::default(),
             },
         };
         let permit = {
-            let mut books = inner.pending();
-            if let Some((hold, rest)) = rest {
-                books.shrink_reservation(hold.number, &rest);
+            let mut pending = state.pending();
+            if let Some((reservation, rest)) = rest {
+                pending.shrink_reservation(reservation.number, &rest);
             }
-            let number = books.open_call(booking);
-            Permit::new(Arc::clone(inner), number, engines)
+            let number = pending.open_call(entry);
+            Permit::new(Arc::clone(state), number, engines)
         };
         drop(one_at_a_time);
-        if booking.usage.audio_ms == 0 && booking.usage.micros == 0 {
+        if entry.usage.audio_ms == 0 && entry.usage.micros == 0 {
             return Ok(Ok(permit));
         }
-        // A task of its own: a row that is being written when nobody waits any more must be known.
+        // In its own task: if the caller is cancelled, the permit must still learn of the row being
+        // written.
         let writing = tokio::spawn(async move {
-            let noted = permit.record_start(&booking).await;
-            (permit, noted)
+            let recorded = permit.record_start(&entry).await;
+            (permit, recorded)
         });
         match writing.await {
             Ok((permit, Ok(()))) => Ok(Ok(permit)),
-            Ok((_, Err(error))) if matches!(ask.account, UsageAccount::Job { .. }) => Err(error),
+            Ok((_, Err(error))) if matches!(request.account, UsageAccount::Job { .. }) => {
+                Err(error)
+            }
             Ok((permit, Err(error))) => {
-                // A conversation goes on; what it costs is counted in memory.
+                // A voice session goes on; the cost is counted in memory.
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a paid call is not in the ledger"
+                    "failed to record a paid call, counting it in memory"
                 );
                 Ok(Ok(permit))
             }
-            // It only ends early with the whole runtime.
+            // The task ends early only if the runtime shuts down.
             Err(_) => Err(StoreError::Damaged),
         }
     }
 
-    /// What writing down a session has cost so far, in millionths of the currency.
+    /// Cost of transcribing a session so far, in millionths of the currency.
     ///
     /// # Errors
     ///
     /// If the ledger can't be read.
     pub async fn session_cost_micros(&self, session: SessionId) -> Result<u64, StoreError> {
         let account = UsageAccount::Session(session);
-        let here = self.0.pending().account_usage(account, UsageStage::Speech);
+        let pending = self.0.pending().account_usage(account, UsageStage::Speech);
         let written = match &self.0.store {
             Some(store) => store.session_transcription_usage(session).await?,
             None => Usage::default(),
         };
-        Ok(written.saturating_add(&here).micros)
+        Ok(written.saturating_add(&pending).micros)
     }
 
-    /// Waits until everything is written, for whoever reads sums next, but not for long.
+    /// Waits a limited time until all entries are written, so that totals are up to date.
     pub async fn flush(&self) {
         let _ = timeout(FLUSH_TIMEOUT, self.0.drain()).await;
     }
 
-    /// Waits until streams are over and everything is booked, each at most for `patience`. What
-    /// can't be booked then is booked by the next process as if all of it had been used.
+    /// Waits until streams have ended and all entries are written, each for at most `patience`. The
+    /// next process charges whatever is left as if its full estimate had been used.
     pub async fn shut_down(&self, patience: Duration) {
-        let inner = &self.0;
-        inner.metering_tasks.close();
-        let _ = timeout(patience, inner.metering_tasks.wait()).await;
-        let written = timeout(patience, inner.drain()).await;
-        inner.shutdown.cancel();
+        let state = &self.0;
+        state.metering_tasks.close();
+        let _ = timeout(patience, state.metering_tasks.wait()).await;
+        let written = timeout(patience, state.drain()).await;
+        state.shutdown.cancel();
         if written != Ok(true) {
-            tracing::error!("not everything that was paid is booked");
-        }
-    }
-}
-
-impl CallCost {
-    fn stage(self) -> UsageStage {
-        match self {
-            Self::Speech(_) | Self::Stream(_) => UsageStage::Speech,
-            Self::Answer(_) => UsageStage::Chat,
-        }
-    }
-
-    fn estimate(self, prices: &Prices) -> Usage {
-        match self {
-            Self::Speech(length) => prices.recording_usage(length),
-            Self::Stream(open) => prices.stream_usage(open, open),
-            Self::Answer(usage) => prices.answer_usage(usage),
+            tracing::error!("some usage was not written");
         }
     }
 }
 
 impl AdmissionState {
-    /// Whoever was writing a booking is done. What is not in the ledger is for others.
-    fn release_claim(&self, number: u64) {
-        self.pending().release_claim(number);
-        self.entry_added.notify_one();
-        self.entry_settled.notify_waiters();
-    }
-
     fn pending(&self) -> MutexGuard<'_, PendingUsage> {
-        // Whole between any two calls.
+        // No call leaves the state half changed, so a poisoned lock can be used.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -404,13 +328,13 @@ impl AdmissionState {
         self.rules.prices.recording_usage(recordings)
     }
 
-    /// The rules for somebody, and what counts against them today. What is booked in between is
-    /// counted twice rather than not at all.
+    /// The rules for a payer, and today's usage. An entry written in between is counted twice
+    /// rather than not at all.
     async fn rules_and_usage(&self, payer: Payer) -> Result<(UsageRules, DailyUsage), StoreError> {
         let day = (self.clock)().day();
-        let here = self.pending().pending_for(payer, day);
+        let pending = self.pending().pending_for(payer, day);
         let Some(store) = &self.store else {
-            return Ok((self.rules, here));
+            return Ok((self.rules, pending));
         };
         let settings = GuildSettings::load(store, payer.guild).await?;
         let rules = settings.apply_to_rules(self.rules);
@@ -426,102 +350,21 @@ impl AdmissionState {
             },
             global: used(UsageScope::Global).await?,
         };
-        Ok((rules, written.saturating_add(&here)))
+        Ok((rules, written.saturating_add(&pending)))
     }
 
-    async fn record_usage(&self, booking: &UsageEntry) -> Result<(), StoreError> {
-        match &self.store {
-            Some(store) => store.record_usage(booking).await,
-            None => {
-                self.pending().add_to_ledgerless_total(booking);
-                Ok(())
-            }
-        }
-    }
-
-    /// Who may work after this verdict, if anybody.
+    /// Which engines may work after this decision, if any.
     fn engines_for_decision(
         &self,
-        verdict: AdmissionDecision,
+        decision: AdmissionDecision,
     ) -> Result<AllowedEngines, AdmissionDecision> {
-        match verdict {
+        match decision {
             AdmissionDecision::Allow => Ok(AllowedEngines::All),
             AdmissionDecision::LocalOnly(_) if self.has_local => Ok(AllowedEngines::LocalOnly),
-            AdmissionDecision::LocalOnly(whose) => Err(AdmissionDecision::CapReached(whose)),
+            AdmissionDecision::LocalOnly(scope) => Err(AdmissionDecision::CapReached(scope)),
             AdmissionDecision::CapReached(_)
             | AdmissionDecision::TooLong(_)
-            | AdmissionDecision::Cooldown(_) => Err(verdict),
+            | AdmissionDecision::Cooldown(_) => Err(decision),
         }
-    }
-
-    /// Writes bookings as they come, and tries again those that could not be written.
-    async fn writer_loop(self: Arc<Self>) {
-        let mut wait = INITIAL_RETRY_DELAY;
-        loop {
-            tokio::select! {
-                () = self.shutdown.cancelled() => return,
-                () = self.entry_added.notified() => {}
-            }
-            if self.write_pending().await {
-                wait = INITIAL_RETRY_DELAY;
-                continue;
-            }
-            tokio::select! {
-                () = self.shutdown.cancelled() => return,
-                () = sleep(wait) => {}
-            }
-            wait = (wait * 2).min(MAX_RETRY_DELAY);
-            self.entry_added.notify_one();
-        }
-    }
-
-    /// Waits until nothing is left to be written, also by others. Whether that was possible.
-    async fn drain(&self) -> bool {
-        loop {
-            let mut less = std::pin::pin!(self.entry_settled.notified());
-            less.as_mut().enable();
-            if !self.write_pending().await {
-                return false;
-            }
-            if self.pending().is_all_written() {
-                return true;
-            }
-            less.await;
-        }
-    }
-
-    /// Writes all that nobody else is writing. Whether that was possible.
-    async fn write_pending(&self) -> bool {
-        loop {
-            let next = self.pending().claim_next_unwritten();
-            let Some((number, booking)) = next else {
-                return true;
-            };
-            let in_hand = WriteClaim {
-                state: self,
-                number,
-            };
-            if let Err(error) = self.record_usage(&booking).await {
-                drop(in_hand);
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "not booked yet, but counted"
-                );
-                return false;
-            }
-            self.pending().remove_written(number);
-        }
-    }
-}
-
-/// A booking that somebody is writing; whoever is interrupted leaves it to others.
-struct WriteClaim<'a> {
-    state: &'a AdmissionState,
-    number: u64,
-}
-
-impl Drop for WriteClaim<'_> {
-    fn drop(&mut self) {
-        self.state.release_claim(self.number);
     }
 }

@@ -1,4 +1,4 @@
-//! The right to one paid call, and the record of what it used.
+//! Permits: the right to one paid call, which meters what the call uses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,25 +11,24 @@ use crate::chat::TokenUsage;
 use crate::flow::usage_rules::AdmissionDecision;
 use crate::store::{StoreError, Usage, UsageAccount, UsageEntry, UsageStage};
 
-/// The right to one paid call. However it ends, what was used is booked.
+/// The right to one paid call. Its usage is recorded however it ends.
 pub struct Permit {
-    /// None: nobody counts.
+    /// `None`: usage is not metered.
     state: Option<Arc<AdmissionState>>,
     number: u64,
     engines: AllowedEngines,
 }
 
 impl Permit {
-    pub(super) fn new(inner: Arc<AdmissionState>, number: u64, engines: AllowedEngines) -> Self {
+    pub(super) fn new(state: Arc<AdmissionState>, number: u64, engines: AllowedEngines) -> Self {
         Self {
-            state: Some(inner),
+            state: Some(state),
             number,
             engines,
         }
     }
 
-    /// For whoever pays for themselves at their own machine: the command line has no caps and no
-    /// ledger.
+    /// A permit without caps or ledger, for the command line.
     #[must_use]
     pub fn unmetered() -> Self {
         Self {
@@ -39,86 +38,86 @@ impl Permit {
         }
     }
 
-    /// Who may work with it.
+    /// Which engines may work under this permit.
     #[must_use]
     pub fn engines(&self) -> AllowedEngines {
         self.engines
     }
 
-    /// Writes down that the call is about to be made.
-    pub(super) async fn record_start(&self, booking: &UsageEntry) -> Result<(), StoreError> {
-        let Some(inner) = &self.state else {
+    /// Records in the ledger that the call is about to start.
+    pub(super) async fn record_start(&self, entry: &UsageEntry) -> Result<(), StoreError> {
+        let Some(state) = &self.state else {
             return Ok(());
         };
-        let Some(store) = &inner.store else {
+        let Some(store) = &state.store else {
             return Ok(());
         };
-        let call = store.begin_paid_call(booking).await?;
-        inner.pending().set_call_id(self.number, call);
+        let call = store.begin_paid_call(entry).await?;
+        state.pending().set_call_id(self.number, call);
         Ok(())
     }
 
     fn update_usage(&self, change: impl FnOnce(&AdmissionState, &mut Usage)) {
-        if let Some(inner) = &self.state
+        if let Some(state) = &self.state
             && self.engines == AllowedEngines::All
-            && let Some(used) = inner.pending().usage_mut(self.number)
+            && let Some(used) = state.pending().usage_mut(self.number)
         {
-            change(inner, used);
+            change(state, used);
         }
     }
 
-    /// A provider that is paid was given a recording.
+    /// A paid provider was given a recording of this length.
     pub(in crate::flow) fn charge_recording(&self, length: Duration) {
-        self.update_usage(|inner, used| {
-            *used = used.saturating_add(&inner.recording_usage(length))
+        self.update_usage(|state, used| {
+            *used = used.saturating_add(&state.recording_usage(length))
         });
     }
 
-    /// A provider that is paid was given so much of a clip so far.
+    /// Sets how much of a clip a paid provider was given so far.
     pub(in crate::flow) fn set_uploaded(&self, length: Duration) {
-        self.update_usage(|inner, used| *used = inner.recording_usage(length));
+        self.update_usage(|state, used| *used = state.recording_usage(length));
     }
 
-    /// A provider does not bill the recording it was given last.
+    /// The provider does not bill the recording it was given last.
     pub(in crate::flow) fn refund_recording(&self, length: Duration) {
-        self.update_usage(|inner, used| {
-            *used = used.saturating_sub(&inner.recording_usage(length))
+        self.update_usage(|state, used| {
+            *used = used.saturating_sub(&state.recording_usage(length))
         });
     }
 
-    /// An engine of this machine has listened in the place of a provider: minutes, no money.
+    /// A local engine did the work instead of the provider: counts minutes, but no money.
     pub(in crate::flow) fn charge_local_audio(&self, length: Duration) {
-        self.update_usage(|inner, used| {
+        self.update_usage(|state, used| {
             used.audio_ms = used
                 .audio_ms
-                .saturating_add(inner.recording_usage(length).audio_ms);
+                .saturating_add(state.recording_usage(length).audio_ms);
         });
     }
 
-    /// So much has been streamed so far, in a session that was open for so long.
+    /// Sets how much audio was streamed so far, and how long the stream was open.
     pub(in crate::flow) fn set_streamed(&self, audio: Duration, open: Duration) {
-        self.update_usage(|inner, used| *used = inner.rules.prices.stream_usage(audio, open));
+        self.update_usage(|state, used| *used = state.rules.prices.stream_usage(audio, open));
     }
 
-    /// So many tokens so far.
+    /// Sets the tokens used so far.
     pub(in crate::flow) fn set_answer_usage(&self, usage: TokenUsage, is_paid: bool) {
-        self.update_usage(|inner, used| {
-            *used = inner.rules.prices.answer_usage(usage);
+        self.update_usage(|state, used| {
+            *used = state.rules.prices.answer_usage(usage);
             if !is_paid {
                 used.micros = 0;
             }
         });
     }
 
-    /// Whether it counts against the caps of this day.
+    /// Whether it counts against today's caps.
     pub(in crate::flow) fn counts_against_today(&self) -> bool {
-        self.state.as_ref().is_none_or(|inner| {
-            let day = inner.pending().call_day(self.number);
-            day.is_none_or(|day| day == (inner.clock)().day())
+        self.state.as_ref().is_none_or(|state| {
+            let day = state.pending().call_day(self.number);
+            day.is_none_or(|day| day == (state.clock)().day())
         })
     }
 
-    /// Asks for another one, for what goes on after this.
+    /// Requests another permit for the continuation of this call.
     ///
     /// # Errors
     ///
@@ -129,61 +128,62 @@ impl Permit {
         account: UsageAccount,
         cost: CallCost,
     ) -> Result<Result<Self, AdmissionDecision>, StoreError> {
-        let Some(inner) = self.state.clone() else {
+        let Some(state) = self.state.clone() else {
             return Ok(Ok(Self::unmetered()));
         };
-        let ask = PermitRequest {
+        let request = PermitRequest {
             payer,
             account,
             cost,
             reservation: None,
             allowed_engines: AllowedEngines::All,
         };
-        super::Admission(inner).admit(&ask).await
+        super::Admission(state).admit(&request).await
     }
 
-    /// Where to run what must be over before the books are closed.
+    /// Tracks tasks that must finish before admission shuts down.
     pub(in crate::flow) fn task_tracker(&self) -> TaskTracker {
         match &self.state {
-            Some(inner) => inner.metering_tasks.clone(),
+            Some(state) => state.metering_tasks.clone(),
             None => TaskTracker::new(),
         }
     }
 
-    /// Books what was used, now.
+    /// Records the usage now.
     pub async fn settle(self) {
-        let Some(inner) = self.state.clone() else {
+        let Some(state) = self.state.clone() else {
             return;
         };
-        let settling = self.into_settlement();
-        let Some(booking) = settling.entry() else {
+        let settlement = self.into_settlement();
+        let Some(entry) = settlement.entry() else {
             return;
         };
-        match inner.record_usage(booking).await {
-            Ok(()) => settling.mark_written(),
+        match state.record_usage(entry).await {
+            Ok(()) => settlement.mark_written(),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "not booked yet, but counted"
+                "usage not written yet, but counted"
             ),
         }
     }
 
-    /// The end of the call, for whoever writes what it used together with what came of it.
+    /// Ends the call, for a caller that saves its usage together with its result.
     #[must_use]
     pub fn into_settlement(mut self) -> Settlement {
-        let inner = self.state.take();
-        let booking = inner
+        let state = self.state.take();
+        let entry = state
             .as_ref()
             .and_then(|it| close_call(it, self.number, true));
         Settlement {
-            state: inner.filter(|_| booking.is_some()),
+            state: state.filter(|_| entry.is_some()),
             number: self.number,
-            entry: booking,
+            entry,
         }
     }
 }
 
-/// What a call used, on its way into the ledger. What does not get there is booked later, alone.
+/// Usage of a finished call on its way into the ledger. If it is dropped unwritten, it is written
+/// later on its own.
 pub struct Settlement {
     state: Option<Arc<AdmissionState>>,
     number: u64,
@@ -191,53 +191,53 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// What is to be written, if anything is.
+    /// The entry to write, if there is one.
     #[must_use]
     pub fn entry(&self) -> Option<&UsageEntry> {
         self.entry.as_ref()
     }
 
-    /// It is in the ledger.
+    /// The entry is in the ledger.
     pub fn mark_written(self) {
-        if let Some(inner) = &self.state {
-            inner.pending().remove_written(self.number);
+        if let Some(state) = &self.state {
+            state.pending().remove_written(self.number);
         }
     }
 }
 
 impl Drop for Settlement {
     fn drop(&mut self) {
-        if let Some(inner) = &self.state {
-            inner.release_claim(self.number);
+        if let Some(state) = &self.state {
+            state.release_claim(self.number);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(inner) = self.state.take()
-            && close_call(&inner, self.number, false).is_some()
+        if let Some(state) = self.state.take()
+            && close_call(&state, self.number, false).is_some()
         {
-            inner.entry_added.notify_one();
+            state.entry_added.notify_one();
         }
     }
 }
 
-/// Ends a call in memory, and tells the metrics.
-fn close_call(inner: &AdmissionState, number: u64, in_hand: bool) -> Option<UsageEntry> {
-    let booking = inner.pending().close_call(number, in_hand)?;
-    if inner.store.is_none() {
-        let mut books = inner.pending();
-        books.remove_written(number);
-        books.add_to_ledgerless_total(&booking);
+/// Closes a call in memory and updates the metrics.
+fn close_call(state: &AdmissionState, number: u64, is_claimed: bool) -> Option<UsageEntry> {
+    let entry = state.pending().close_call(number, is_claimed)?;
+    if state.store.is_none() {
+        let mut pending = state.pending();
+        pending.remove_written(number);
+        pending.add_to_ledgerless_total(&entry);
         return None;
     }
-    let used = &booking.usage;
-    if booking.stage == UsageStage::Speech {
+    let used = &entry.usage;
+    if entry.stage == UsageStage::Speech {
         counter!("talkback_audio_seconds_total").increment(used.audio_ms / 1_000);
     }
     counter!("talkback_tokens_total", "direction" => "in").increment(used.tokens_in);
     counter!("talkback_tokens_total", "direction" => "out").increment(used.tokens_out);
     counter!("talkback_cost_micros_total").increment(used.micros);
-    Some(booking)
+    Some(entry)
 }

@@ -1,4 +1,4 @@
-//! No cap is passed, and everything is booked, in whatever order things happen.
+//! No cap is exceeded and all usage is recorded, in whatever order things happen.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::flow::usage_rules::{CapScope, DailyCaps};
+use crate::chat::TokenUsage;
+use crate::flow::usage_rules::{CapScope, DailyCaps, Prices};
 use crate::store::JobId;
 
 const NOON: Timestamp = Timestamp(1_800_000_000_000);
@@ -16,7 +17,7 @@ const ANA: Payer = Payer {
 };
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A minute costs 60 and a token 1.
+/// A minute costs 60 micros, a token 1.
 const RULES: UsageRules = UsageRules {
     max_duration: Duration::from_secs(3_600),
     cooldown: Duration::ZERO,
@@ -39,7 +40,7 @@ const RULES: UsageRules = UsageRules {
     },
 };
 
-/// The dearest answer.
+/// The most expensive answer.
 const ANSWER: TokenUsage = TokenUsage {
     prompt_tokens: 40,
     answer_tokens: 60,
@@ -86,7 +87,7 @@ async fn a_dropped_permit_records_its_usage() {
         .await;
     let permit = permit.expect("a ledger").expect("room");
     permit.charge_recording(MINUTE);
-    // It is given to a second one, who surely does nothing.
+    // A second provider is tried, and does not bill it.
     permit.charge_recording(MINUTE);
     permit.refund_recording(MINUTE);
     drop(permit);
@@ -115,33 +116,37 @@ async fn unused_permits_record_nothing() {
 #[tokio::test]
 async fn reserved_usage_is_granted_and_excess_is_checked() {
     let (_folder, _store, admission) = open_admission(RULES, false).await;
-    let hold = admission.reserve(ANA, (MINUTE * 6, false), None).await;
-    let (hold, _) = hold.expect("a ledger").expect("room");
-    let full = admission.reserve(ANA, (MINUTE * 5, false), None).await;
+    let reservation = admission.reserve(ANA, (MINUTE * 6, false), None).await;
+    let (reservation, _) = reservation.expect("a ledger").expect("room");
+    let refused = admission.reserve(ANA, (MINUTE * 5, false), None).await;
     assert_eq!(
-        full.expect("a ledger").err(),
+        refused.expect("a ledger").err(),
         Some(AdmissionDecision::CapReached(CapScope::Member))
     );
-    let with = |length, rest| PermitRequest {
-        reservation: Some((&hold, rest)),
+    let request_with = |length, rest| PermitRequest {
+        reservation: Some((&reservation, rest)),
         ..permit_request(ANA, CallCost::Speech(length))
     };
-    // Of six announced minutes it plays eleven.
-    let lying = admission.admit(&with(MINUTE * 11, Duration::ZERO)).await;
-    assert!(lying.expect("a ledger").is_err());
-    // Two minutes of the six, and four are to come.
-    let first = admission.admit(&with(MINUTE * 2, MINUTE * 4)).await;
+    // Six minutes were announced, but it plays eleven.
+    let too_long = admission
+        .admit(&request_with(MINUTE * 11, Duration::ZERO))
+        .await;
+    assert!(too_long.expect("a ledger").is_err());
+    // Two of the six minutes; four remain reserved.
+    let first = admission.admit(&request_with(MINUTE * 2, MINUTE * 4)).await;
     let first = first.expect("a ledger").expect("reserved");
     first.charge_recording(MINUTE * 2);
     drop(first);
     let rest = admission.reserve(ANA, (MINUTE * 4, false), None).await;
     let (_rest, _) = rest.expect("a ledger").expect("what is left of ten");
-    let second = admission.admit(&with(MINUTE * 4, Duration::ZERO)).await;
+    let second = admission
+        .admit(&request_with(MINUTE * 4, Duration::ZERO))
+        .await;
     assert!(second.expect("a ledger").is_ok(), "it was reserved");
 }
 
 #[tokio::test]
-async fn an_answer_that_costs_is_allowed_while_anything_is_left() {
+async fn a_paid_answer_is_allowed_while_anything_is_left() {
     let (_folder, _store, admission) = open_admission(
         UsageRules {
             money_caps: DailyCaps {
@@ -157,7 +162,7 @@ async fn an_answer_that_costs_is_allowed_while_anything_is_left() {
         .admit(&permit_request(ANA, CallCost::Answer(ANSWER)))
         .await;
     let one = one.expect("a ledger").expect("something is left");
-    // What it may cost counts while nobody knows.
+    // The estimate counts until the call is over.
     let two = admission
         .admit(&permit_request(ANA, CallCost::Answer(ANSWER)))
         .await;
@@ -222,21 +227,21 @@ async fn unwritten_usage_counts_against_caps() {
         .await;
     let permit = permit.expect("a ledger").expect("room");
     permit.charge_recording(MINUTE * 6);
-    let settling = permit.into_settlement();
-    assert!(settling.entry().is_some());
-    // Whoever was writing it gives up, and so does everybody else.
-    let again = admission.0.pending().pending_for(ANA, NOON.day());
-    assert_eq!(again.member.audio_ms, 360_000);
-    let full = admission
+    let settlement = permit.into_settlement();
+    assert!(settlement.entry().is_some());
+    // The writer has not written it, and no other writer takes over.
+    let pending = admission.0.pending().pending_for(ANA, NOON.day());
+    assert_eq!(pending.member.audio_ms, 360_000);
+    let refused = admission
         .admit(&permit_request(ANA, CallCost::Speech(MINUTE * 5)))
         .await;
-    assert!(full.expect("a ledger").is_err());
-    drop(settling);
+    assert!(refused.expect("a ledger").is_err());
+    drop(settlement);
     admission.shut_down(MINUTE).await;
     assert_eq!(total_usage(&store).await.audio_ms, 360_000);
 }
 
-/// What happens next; numbers choose among what is there.
+/// One step of a random run. Numbers select among what exists at that point.
 #[derive(Clone, Debug)]
 enum AdmissionStep {
     Request {
@@ -282,7 +287,7 @@ fn steps() -> impl Strategy<Value = Vec<AdmissionStep>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Three members of two servers, and one in a direct message.
+/// Three members of two guilds, and one in a direct message.
 const PAYERS: [Payer; 4] = [
     ANA,
     Payer {
@@ -299,21 +304,21 @@ const PAYERS: [Payer; 4] = [
     },
 ];
 
-/// Lives through the steps. Gives what was used, as whoever used it knows.
+/// Runs the steps, and returns the usage as the callers know it.
 async fn run_steps(admission: &Admission, steps: Vec<AdmissionStep>) -> Usage {
-    // Each with a job of its own, which is one person's for good.
+    // Each request has its own job, and a job has one payer.
     let mut requests: Vec<(Payer, Reservation, UsageAccount)> = Vec::new();
     let mut jobs = 0;
     let mut running: Vec<Permit> = Vec::new();
-    let mut truth = Usage::default();
+    let mut expected = Usage::default();
     for step in steps {
         match step {
             AdmissionStep::Request { payer, minutes } => {
                 let length = MINUTE * u32::try_from(minutes).expect("few");
-                let held = admission.reserve(PAYERS[payer], (length, true), None).await;
-                if let Ok((hold, _)) = held.expect("a ledger") {
+                let reserved = admission.reserve(PAYERS[payer], (length, true), None).await;
+                if let Ok((reservation, _)) = reserved.expect("a ledger") {
                     jobs += 1;
-                    requests.push((PAYERS[payer], hold, job_account(jobs)));
+                    requests.push((PAYERS[payer], reservation, job_account(jobs)));
                 }
             }
             AdmissionStep::Transcribe {
@@ -321,21 +326,21 @@ async fn run_steps(admission: &Admission, steps: Vec<AdmissionStep>) -> Usage {
                 minutes,
                 billed,
             } => {
-                let Some((payer, hold, account)) = requests.get(which) else {
+                let Some((payer, reservation, account)) = requests.get(which) else {
                     continue;
                 };
                 let length = MINUTE * u32::try_from(minutes).expect("few");
-                let asked = PermitRequest {
-                    reservation: Some((hold, Duration::ZERO)),
+                let request = PermitRequest {
+                    reservation: Some((reservation, Duration::ZERO)),
                     account: *account,
                     ..permit_request(*payer, CallCost::Speech(length))
                 };
-                if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
+                if let Ok(permit) = admission.admit(&request).await.expect("a ledger") {
                     permit.charge_recording(length);
                     if billed == 0 {
                         permit.refund_recording(length);
                     } else {
-                        truth = truth.saturating_add(&RULES.prices.recording_usage(length));
+                        expected = expected.saturating_add(&RULES.prices.recording_usage(length));
                     }
                     running.push(permit);
                 }
@@ -344,31 +349,31 @@ async fn run_steps(admission: &Admission, steps: Vec<AdmissionStep>) -> Usage {
                 let Some((payer, _, account)) = requests.get(which) else {
                     continue;
                 };
-                let asked = PermitRequest {
+                let request = PermitRequest {
                     account: *account,
                     ..permit_request(*payer, CallCost::Answer(ANSWER))
                 };
-                if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
+                if let Ok(permit) = admission.admit(&request).await.expect("a ledger") {
                     let usage = TokenUsage {
                         prompt_tokens: ANSWER.prompt_tokens,
                         answer_tokens: tokens,
                     };
                     permit.set_answer_usage(usage, true);
-                    truth = truth.saturating_add(&RULES.prices.answer_usage(usage));
+                    expected = expected.saturating_add(&RULES.prices.answer_usage(usage));
                     running.push(permit);
                 }
             }
             AdmissionStep::Stream { payer, seconds } => {
                 let slice = Duration::from_secs(10);
                 jobs += 1;
-                let asked = PermitRequest {
+                let request = PermitRequest {
                     account: job_account(jobs),
                     ..permit_request(PAYERS[payer], CallCost::Stream(slice))
                 };
-                if let Ok(permit) = admission.admit(&asked).await.expect("a ledger") {
+                if let Ok(permit) = admission.admit(&request).await.expect("a ledger") {
                     let open = Duration::from_secs(seconds);
                     permit.set_streamed(open, open);
-                    truth = truth.saturating_add(&RULES.prices.stream_usage(open, open));
+                    expected = expected.saturating_add(&RULES.prices.stream_usage(open, open));
                     running.push(permit);
                 }
             }
@@ -385,13 +390,13 @@ async fn run_steps(admission: &Admission, steps: Vec<AdmissionStep>) -> Usage {
         }
         assert_caps_hold(admission).await;
     }
-    truth
+    expected
 }
 
-/// No cap is passed, by what is booked and reserved, but for one answer.
+/// Recorded and reserved usage exceed no cap by more than one answer.
 async fn assert_caps_hold(admission: &Admission) {
     let slack = RULES.prices.answer_price(ANSWER);
-    // What is just being written counts twice for a moment, rather than not at all.
+    // An entry that is just being written is counted twice for a moment.
     assert!(admission.0.drain().await);
     for payer in PAYERS {
         let (rules, today) = admission.0.rules_and_usage(payer).await.expect("a ledger");
@@ -423,9 +428,9 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let (_folder, store, admission) = open_admission(RULES, false).await;
-            let truth = run_steps(&admission, steps).await;
+            let expected = run_steps(&admission, steps).await;
             admission.shut_down(MINUTE).await;
-            assert_eq!(total_usage(&store).await, truth);
+            assert_eq!(total_usage(&store).await, expected);
             assert_eq!(store.charge_interrupted_calls().await.expect("read"), 0);
         });
     }

@@ -1,4 +1,4 @@
-//! What was asked once more in another message goes on there.
+//! Moves a job's results to a new message with the same request, so that nothing is paid for twice.
 
 use std::time::Duration;
 
@@ -7,65 +7,65 @@ use crate::flow::job_runner;
 use crate::flow::job_spec::RecordingTranscript;
 use crate::store::{JobId, StoreError};
 
-/// How long work that is paid for already is waited for.
+/// How long a handover waits for work that is already paid for.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What there is of a job that goes on as another one.
+/// Results of an earlier job that a new one starts with.
 #[derive(Debug, Default)]
 pub struct CarriedOver {
     pub(super) transcripts: Vec<RecordingTranscript>,
     pub(super) answer: Option<String>,
 }
 
-/// Messages of ours, and the channel that they are in.
+/// A channel, and the bot's messages in it.
 pub type ReplyMessages = (u64, Vec<u64>);
 
 impl JobScheduler {
-    /// Writes down what there is of a job before anybody works on it.
+    /// Saves results carried over from another job before the new job starts.
     pub(super) async fn save_carried_over(
         &self,
         id: JobId,
-        carried: &CarriedOver,
+        carried_over: &CarriedOver,
     ) -> Result<(), StoreError> {
         let store = &self.runner.store;
-        if !carried.transcripts.is_empty() {
-            let notes =
-                serde_json::to_string(&carried.transcripts).map_err(|_| StoreError::Damaged)?;
-            store.save_transcript(id, &notes, None).await?;
+        if !carried_over.transcripts.is_empty() {
+            let transcripts = serde_json::to_string(&carried_over.transcripts)
+                .map_err(|_| StoreError::Damaged)?;
+            store.save_transcript(id, &transcripts, None).await?;
         }
-        if let Some(answer) = &carried.answer {
+        if let Some(answer) = &carried_over.answer {
             store.save_answer(id, answer, None).await?;
         }
         Ok(())
     }
 
-    /// Lets the work for a message come to its end, so that nothing is paid for twice, and takes
-    /// all of it back. Gives what came out, and the messages that showed it.
+    /// Lets the job of `source` finish, so that nothing is paid for twice, then withdraws it.
+    /// Returns its results, and the messages that showed them.
     ///
     /// # Errors
     ///
-    /// If the ledger fails.
+    /// If the ledger can't be read or written.
     pub async fn hand_over_job(
         &self,
         source: u64,
     ) -> Result<(CarriedOver, Option<ReplyMessages>), StoreError> {
         let store = &self.runner.store;
         let Some(job) = store.job_by_source(source).await? else {
-            // It may be accepted any moment.
-            let shown = self.withdraw(source).await?;
-            return Ok((CarriedOver::default(), shown));
+            // It may be about to be accepted.
+            let messages = self.withdraw(source).await?;
+            return Ok((CarriedOver::default(), messages));
         };
         self.wait_until_finished(job.id, HANDOVER_TIMEOUT).await;
-        let carried = match store.job(job.id).await? {
+        let carried_over = match store.job(job.id).await? {
             None => CarriedOver::default(),
             Some(job) => CarriedOver {
                 transcripts: job_runner::saved_transcripts(&job),
                 answer: job.answer,
             },
         };
-        // The same person asks the same: that is no haste.
+        // The same request again must not run into the cooldown.
         self.state().last_request.remove(&job.details.author);
-        let shown = self.withdraw(source).await?;
-        Ok((carried, shown))
+        let messages = self.withdraw(source).await?;
+        Ok((carried_over, messages))
     }
 }

@@ -46,7 +46,7 @@ pub async fn all_lines(
 ) -> Result<Vec<PersonalData<TranscriptLine>>, StoreError> {
     let mut lines = spoken_lines(consents, store, session).await?;
     let turns = store
-        .latest_turns(session.details.text, MAX_CHANNEL_TURNS)
+        .latest_turns(session.details.text_channel, MAX_CHANNEL_TURNS)
         .await?;
     let end = session.ended.map_or(i64::MAX, |at| at.0);
     let turns = turns
@@ -88,7 +88,7 @@ pub async fn turns_before(
             })
         })
         .map(|line| line.map(|line| line_to_turn(&line, &session)));
-    let channel_turns = store.latest_turns(session.details.text, limit).await?;
+    let channel_turns = store.latest_turns(session.details.text_channel, limit).await?;
     let mut turns: Vec<PersonalData<StoredTurn>> = channel_turns
         .into_iter()
         .filter(|turn| turn.at >= session.started)
@@ -113,7 +113,7 @@ pub async fn last_answer(
     session: &SessionRecord,
 ) -> Result<Option<(u64, PersonalData<String>)>, StoreError> {
     let turns = store
-        .latest_turns(session.details.text, ANSWER_SEARCH_TURNS)
+        .latest_turns(session.details.text_channel, ANSWER_SEARCH_TURNS)
         .await?;
     let mut answers = turns.into_iter().rev().filter(|turn| {
         turn.role == TurnRole::Assistant && turn.at >= session.started && !turn.text.is_empty()
@@ -144,7 +144,7 @@ fn line_to_turn(line: &TranscriptLine, session: &SessionRecord) -> StoredTurn {
         message: 0,
         parent: None,
         guild: Some(session.details.guild),
-        channel: session.details.text,
+        channel: session.details.text_channel,
         author: line.author,
         role: TurnRole::User,
         name: line.name.clone(),

@@ -509,7 +509,7 @@ async fn open_session(store: &Store) -> SessionRecord {
     let new = SessionDetails {
         guild: GUILD,
         voice_channel: 6,
-        text: TEXT,
+        text_channel: TEXT,
         requested_by: id(0),
         payload: serde_json::to_string(&setup).expect("JSON"),
     };

@@ -84,7 +84,7 @@ impl SessionActor {
         let recent_lines = latest
             .map(|line| line.map(|line| format_context_line(&line)))
             .collect();
-        let ids = (parts.session.id, guild, parts.session.details.text);
+        let ids = (parts.session.id, guild, parts.session.details.text_channel);
         let question_dispatcher = QuestionDispatcher::new(
             Arc::clone(&parts.scheduler),
             Arc::clone(&parts.view),

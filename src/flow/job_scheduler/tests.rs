@@ -1,4 +1,4 @@
-//! How jobs end that don't go well.
+//! Retries, panics and cancellation of jobs.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,24 +9,24 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use super::access::MemberAccess;
-use super::admission::Admission;
-use super::consent::ConsentRegistry;
-use super::conversation_history::ConversationRef;
-use super::fair_queue::QueueLimits;
-use super::frontend::{DeliveryError, FetchError, Frontend, JobOutcome, JobReply};
-use super::guild_settings::GuildSettings;
-use super::job_runner::JobRunner;
-use super::job_scheduler::{CarriedOver, JobScheduler, JobSubmission, SubmitOutcome};
-use super::job_spec::{Attachment, JobSpec, OutputKind, RecordingTranscript, ReplyTarget};
-use super::paid_providers::{PaidModel, PaidTranscriber};
-use super::poison_jobs::PoisonJobIsolator;
-use super::usage_rules::{DailyCaps, Prices, UsageRules};
-use super::{Pipeline, PipelineStage, Reply};
+use super::{CarriedOver, JobScheduler, JobSubmission, SubmitOutcome};
 use crate::chat::{
     AnswerChunk, AnswerEnd, AnswerStream, ChatError, ChatModel, ChatProbe, Conversation as Asked,
     FinishReason, ModelCard,
 };
+use crate::flow::access::MemberAccess;
+use crate::flow::admission::Admission;
+use crate::flow::consent::ConsentRegistry;
+use crate::flow::conversation_history::ConversationRef;
+use crate::flow::fair_queue::QueueLimits;
+use crate::flow::frontend::{DeliveryError, FetchError, Frontend, JobOutcome, JobReply};
+use crate::flow::guild_settings::GuildSettings;
+use crate::flow::job_runner::JobRunner;
+use crate::flow::job_spec::{Attachment, JobSpec, OutputKind, RecordingTranscript, ReplyTarget};
+use crate::flow::paid_providers::{PaidModel, PaidTranscriber};
+use crate::flow::poison_jobs::PoisonJobIsolator;
+use crate::flow::usage_rules::{DailyCaps, Prices, UsageRules};
+use crate::flow::{Pipeline, PipelineStage, Reply};
 use crate::speech::{
     Capabilities, Hints, SpeechError, Transcriber, TranscriberInput, Transcript,
     TranscriptionObserver,
@@ -35,10 +35,10 @@ use crate::store::{Job, JobId, JobState, Store, StoreError, StoredTurn, Timestam
 use audio::{AudioLimits, Clip, Recording};
 use net::ErrorCause;
 
-/// Longer than a job rests.
+/// Longer than the scheduler's retry delay.
 const PAST_RETRY_DELAY: Duration = Duration::from_secs(16);
 
-/// What a delivery comes to.
+/// How a delivery fails.
 enum ScriptedDelivery {
     RetryLater,
     Panics,
@@ -60,7 +60,7 @@ impl FakeChannel {
             }
         };
         let found = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-        assert!(found.is_ok(), "waited in vain for {what}");
+        assert!(found.is_ok(), "timed out waiting for {what}");
     }
 
     fn shown(&self) -> Vec<String> {
@@ -265,7 +265,7 @@ impl SchedulerScene {
             prices: Prices::default(),
         };
         let admission = Admission::open(rules, store.clone(), Timestamp::now, false).await;
-        let workshop = JobRunner {
+        let runner = JobRunner {
             pipeline,
             local_pipeline: None,
             admission: admission.expect("open"),
@@ -282,12 +282,12 @@ impl SchedulerScene {
             max_waiting_per_tenant: 5,
             max_waiting: 5,
         };
-        let desk = JobScheduler::new(workshop, limits);
-        desk.start().await.expect("open");
+        let scheduler = JobScheduler::new(runner, limits);
+        scheduler.start().await.expect("open");
         Self {
             _folder: folder,
             store,
-            scheduler: desk,
+            scheduler,
             channel,
             model,
         }
@@ -313,9 +313,9 @@ impl SchedulerScene {
                 .expect("no role"),
             carried_over: CarriedOver::default(),
         };
-        let stamp = self.scheduler.runner().consents.current_grant(3);
-        let taken = self.scheduler.submit(stamp.wrap(request)).await;
-        let job = match taken.expect("taken") {
+        let grant = self.scheduler.runner().consents.current_grant(3);
+        let submitted = self.scheduler.submit(grant.wrap(request)).await;
+        let job = match submitted.expect("taken") {
             SubmitOutcome::Accepted(job, _) => Some(job),
             SubmitOutcome::Duplicate | SubmitOutcome::Withdrawn => None,
         };
@@ -330,7 +330,7 @@ impl SchedulerScene {
     async fn wait_for_delivery_attempts(&self, times: usize) {
         let tried = |channel: &FakeChannel| channel.attempts.load(Ordering::Relaxed) >= times;
         self.channel.wait_until("a delivery", tried).await;
-        // The job rests once nobody works on it.
+        // The job awaits its retry once it no longer runs.
         while self.scheduler.job_counts().1 > 0 {
             tokio::task::yield_now().await;
         }
