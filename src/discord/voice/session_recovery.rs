@@ -385,8 +385,10 @@ impl VoiceSessions {
             )
             .await;
         }
-        let transcript_view =
-            self.new_transcript_view((session.id.0, session.details.text_channel), session.started);
+        let transcript_view = self.new_transcript_view(
+            (session.id.0, session.details.text_channel),
+            session.started,
+        );
         let is_published = session_end::publish_result(
             &self.job_scheduler,
             &*transcript_view,

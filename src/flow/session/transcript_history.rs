@@ -88,7 +88,9 @@ pub async fn turns_before(
             })
         })
         .map(|line| line.map(|line| line_to_turn(&line, &session)));
-    let channel_turns = store.latest_turns(session.details.text_channel, limit).await?;
+    let channel_turns = store
+        .latest_turns(session.details.text_channel, limit)
+        .await?;
     let mut turns: Vec<PersonalData<StoredTurn>> = channel_turns
         .into_iter()
         .filter(|turn| turn.at >= session.started)
