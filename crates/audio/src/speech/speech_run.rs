@@ -29,10 +29,10 @@ const MIN_STEADY_FRAMES: u32 = 24;
 /// the loudest. Hum and hiss have 0.98; speech has 0.4 at most, even in noise of the same level.
 const STEADY_SHARE: f32 = 0.65;
 
-/// In dB, which is also the width of a histogram bin.
+/// In histogram bins of 1 dB each.
 const STEADY_RANGE_DB: usize = 2;
 
-/// Frames this far below the loudest one are ignored, in dB.
+/// Frames this far below the loudest one are ignored; in histogram bins of 1 dB each.
 const AUDIBLE_RANGE_DB: usize = 25;
 
 /// Bins of the loudness histogram, 1 dB each, down to -128 dBFS.
