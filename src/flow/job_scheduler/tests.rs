@@ -1,182 +1,36 @@
 //! Retries, panics and cancellation of jobs.
 
-use std::collections::VecDeque;
+mod fakes;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tempfile::TempDir;
-use tokio::sync::Notify;
 
-use super::{CarriedOver, JobScheduler, JobSubmission, SubmitOutcome};
-use crate::chat::{
-    AnswerChunk, AnswerEnd, AnswerStream, ChatError, ChatModel, ChatProbe, Conversation as Asked,
-    FinishReason, ModelCard,
+use self::fakes::{
+    FailingTranscriber, FakeChannel, FakeFrontend, PanickingChatModel, ScriptedDelivery,
 };
+use super::{CarriedOver, JobScheduler, JobSubmission, SubmitOutcome};
+use crate::chat::ModelCard;
+use crate::flow::Pipeline;
 use crate::flow::access::MemberAccess;
 use crate::flow::admission::Admission;
 use crate::flow::consent::ConsentRegistry;
 use crate::flow::conversation_history::ConversationRef;
 use crate::flow::fair_queue::QueueLimits;
-use crate::flow::frontend::{DeliveryError, FetchError, Frontend, JobOutcome, JobReply};
 use crate::flow::guild_settings::GuildSettings;
 use crate::flow::job_runner::JobRunner;
-use crate::flow::job_spec::{Attachment, JobSpec, OutputKind, RecordingTranscript, ReplyTarget};
+use crate::flow::job_spec::{JobSpec, OutputKind, ReplyTarget};
 use crate::flow::paid_providers::{PaidModel, PaidTranscriber};
 use crate::flow::poison_jobs::PoisonJobIsolator;
 use crate::flow::usage_rules::{DailyCaps, Prices, UsageRules};
-use crate::flow::{Pipeline, PipelineStage, Reply};
-use crate::speech::{
-    Capabilities, Hints, SpeechError, Transcriber, TranscriberInput, Transcript,
-    TranscriptionObserver,
-};
-use crate::store::{Job, JobId, JobState, Store, StoreError, StoredTurn, Timestamp};
-use audio::{AudioLimits, Clip, Recording};
-use net::ErrorCause;
+use crate::speech::{Capabilities, Hints, TranscriberInput};
+use crate::store::{JobId, JobState, Store, Timestamp};
+use audio::AudioLimits;
 
 /// Longer than the scheduler's retry delay.
 const PAST_RETRY_DELAY: Duration = Duration::from_secs(16);
-
-/// How a delivery fails.
-enum ScriptedDelivery {
-    RetryLater,
-    Panics,
-}
-
-#[derive(Default)]
-struct FakeChannel {
-    deliveries: Mutex<VecDeque<ScriptedDelivery>>,
-    shown: Mutex<Vec<String>>,
-    attempts: AtomicUsize,
-    changed: Notify,
-}
-
-impl FakeChannel {
-    async fn wait_until(&self, what: &str, fits: impl Fn(&Self) -> bool) {
-        let waiting = async {
-            while !fits(self) {
-                self.changed.notified().await;
-            }
-        };
-        let found = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-        assert!(found.is_ok(), "timed out waiting for {what}");
-    }
-
-    fn shown(&self) -> Vec<String> {
-        self.shown.lock().expect("not poisoned").clone()
-    }
-}
-
-struct FakeJobReply(Arc<FakeChannel>);
-
-impl Reply for FakeJobReply {
-    fn retract_answer(&self) {}
-
-    fn enter_stage(&self, _: PipelineStage) {}
-}
-
-#[async_trait]
-impl JobReply for FakeJobReply {
-    async fn wait_until_posted(&self) -> Result<(), DeliveryError> {
-        Ok(())
-    }
-
-    async fn wait_until_lost(&self) -> ErrorCause {
-        std::future::pending().await
-    }
-
-    fn notify_local_engines(&self) {}
-
-    fn show_saved_transcripts(&self, _: &[RecordingTranscript]) {}
-
-    async fn deliver(&self, outcome: &JobOutcome) -> Result<Option<u64>, DeliveryError> {
-        let next = self.0.deliveries.lock().expect("not poisoned").pop_front();
-        self.0.attempts.fetch_add(1, Ordering::Relaxed);
-        self.0.changed.notify_one();
-        match next {
-            Some(ScriptedDelivery::RetryLater) => {
-                Err(DeliveryError::RetryLater("an outage".into()))
-            }
-            panics => {
-                assert!(panics.is_none(), "a delivery panics");
-                let name = match outcome {
-                    JobOutcome::Answered { answer, .. } => answer.0.clone(),
-                    JobOutcome::Failed { failure, .. } => failure.to_string(),
-                    other => format!("{other:?}"),
-                };
-                self.0.shown.lock().expect("not poisoned").push(name);
-                self.0.changed.notify_one();
-                Ok(Some(1))
-            }
-        }
-    }
-
-    fn restart_answer(&self) {}
-
-    async fn delete_messages(&self) {}
-
-    async fn stop_updates(&self) {}
-
-    async fn reconcile_sends(&self) -> Result<(), DeliveryError> {
-        Ok(())
-    }
-}
-
-struct FakeFrontend(Arc<FakeChannel>);
-
-#[async_trait]
-impl Frontend for FakeFrontend {
-    async fn fetch_recording(
-        &self,
-        _: &Job,
-        _: &Attachment,
-        _: u64,
-    ) -> Result<Recording, FetchError> {
-        Err(FetchError::Gone)
-    }
-
-    async fn fetch_earlier_turns(&self, _: &Job, _: u64) -> Vec<StoredTurn> {
-        Vec::new()
-    }
-
-    fn reply_expires_in(&self, _: u64, _: &JobSpec) -> Option<Duration> {
-        None
-    }
-
-    async fn delete_reply(&self, _: &Job, _: &JobSpec) {}
-
-    async fn open_reply(
-        &self,
-        _: &Job,
-        _: &JobSpec,
-        _: bool,
-    ) -> Result<Arc<dyn JobReply>, StoreError> {
-        Ok(Arc::new(FakeJobReply(Arc::clone(&self.0))))
-    }
-}
-
-struct FailingTranscriber(Capabilities);
-
-#[async_trait]
-impl Transcriber for FailingTranscriber {
-    fn capabilities(&self) -> &Capabilities {
-        &self.0
-    }
-
-    async fn transcribe(
-        &self,
-        _: &Clip,
-        _: &Hints,
-        _: &dyn TranscriptionObserver,
-    ) -> Result<Transcript, SpeechError> {
-        Err(SpeechError::UnsupportedClip)
-    }
-
-    async fn probe(&self) -> Result<(), SpeechError> {
-        Ok(())
-    }
-}
 
 fn capabilities() -> Capabilities {
     Capabilities {
@@ -186,37 +40,6 @@ fn capabilities() -> Capabilities {
         max_duration: Duration::MAX,
         word_timestamps: false,
         languages: &[],
-    }
-}
-
-struct PanickingChatModel {
-    card: ModelCard,
-    panics: usize,
-    requests: AtomicUsize,
-}
-
-#[async_trait]
-impl ChatModel for PanickingChatModel {
-    fn card(&self) -> &ModelCard {
-        &self.card
-    }
-
-    async fn answer(&self, _: &Asked) -> Result<AnswerStream, ChatError> {
-        let before = self.requests.fetch_add(1, Ordering::Relaxed);
-        assert!(before >= self.panics, "a model panics");
-        let end = AnswerEnd {
-            reason: FinishReason::Complete,
-            usage: None,
-        };
-        let pieces = [
-            Ok(AnswerChunk::Text("Paris.".to_owned())),
-            Ok(AnswerChunk::End(end)),
-        ];
-        Ok(Box::pin(futures_util::stream::iter(pieces)))
-    }
-
-    async fn probe(&self) -> Result<ChatProbe, ChatError> {
-        Ok(ChatProbe::default())
     }
 }
 
