@@ -1,21 +1,21 @@
-# The bot in an image: small, not root, without models. See docs/operating.md.
+# A small image of the bot, without models, that does not run as root. See docs/operating.md.
 #
-#   docker build -t talkback .                        with local models' engines
+#   docker build -t talkback .                        with the engines for local models
 #   docker build -t talkback --build-arg FEATURES= .  without them: smaller, and built in a minute
 #
-# For x86-64 llama.cpp is built with AVX2 (processors since 2013), for ARM for plain armv8-a.
-# script/bare-debian image runs these very steps without Docker. It knows FROM, ARG, ENV, WORKDIR,
-# COPY and RUN in the plain forms used here.
+# llama.cpp is built with AVX2 on x86-64 (processors since 2013) and for plain armv8-a on ARM.
+# script/bare-debian image runs these steps without Docker. It understands FROM, ARG, ENV, WORKDIR, COPY
+# and RUN in the simple forms used here.
 
 FROM rust:1.94-slim-bookworm AS builder
 RUN apt-get update \
  && apt-get install -y --no-install-recommends cmake g++ make libclang-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-# "default" is what Cargo.toml has by default; empty is without the local engines.
+# "default" means the default features of Cargo.toml; empty means no local engines.
 ARG FEATURES=default
-# First the libraries, with an empty program: they are built anew only when Cargo.lock changes. The
-# manifest's sections of benches and tests name files that are not here.
+# Build the dependencies first, with an empty program, so that they are rebuilt only when Cargo.lock
+# changes. The sections for benches and tests are removed because they name files that are not here.
 COPY Cargo.toml Cargo.lock ./
 COPY crates/audio/Cargo.toml crates/audio/
 COPY crates/net/Cargo.toml crates/net/
@@ -29,13 +29,13 @@ RUN sed -i '/^\[\[bench\]\]/,/^$/d; /^\[\[test\]\]/,/^$/d' Cargo.toml \
 COPY migrations migrations
 COPY crates crates
 COPY src src
-# Files that are copied keep their old times, and cargo goes by them.
+# Copied files keep their modification times, and cargo compares those.
 RUN touch src/lib.rs src/main.rs crates/audio/src/lib.rs crates/net/src/lib.rs crates/voice-receive/src/lib.rs \
  && cargo build --release --locked --bin talkback --no-default-features --features "$FEATURES" \
  && cp target/release/talkback /usr/local/bin/talkback
 
 FROM debian:bookworm-slim
-# llama.cpp uses OpenMP, and ONNX Runtime, which is fetched with the models, the C++ library.
+# llama.cpp needs OpenMP. ONNX Runtime, which is downloaded with the models, needs the C++ library.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 \
  && rm -rf /var/lib/apt/lists/* \
@@ -48,10 +48,10 @@ COPY --from=builder /usr/local/bin/talkback /usr/local/bin/talkback
 LABEL org.opencontainers.image.title="Talkback" \
       org.opencontainers.image.description="A Discord bot that listens to recordings and calls, and answers in text" \
       org.opencontainers.image.licenses="MIT"
-# The last is for ONNX Runtime, which would tell its makers about the machine it runs on.
+# The last variable keeps ONNX Runtime from reporting the machine to its makers.
 ENV TALKBACK_DATA=/data TALKBACK_MODELS=/models TALKBACK_HTTP=127.0.0.1:9464 ORT_DISABLE_TELEMETRY=1
 VOLUME ["/data", "/models"]
-# By number, so that Kubernetes can tell that it is not root.
+# As a number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["talkback", "health"]
