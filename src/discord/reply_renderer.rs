@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn outcome_messages() {
-        let answered = |text: &str, end| JobOutcome::Answered {
+        let answered = |text: &str, end_reason| JobOutcome::Answered {
             transcripts: vec![transcript("Why?")],
             answer: AnswerText(text.to_owned()),
             end_reason,

@@ -18,7 +18,8 @@ use super::recording_notice::RecordingNoticeError;
 use super::session_start::JoinedSession;
 use super::sessions::{SlotGuard, VoiceSessions};
 use super::start_error::StartSessionError;
-use crate::flow::session::actor::{SessionMessage, session_elapsed};
+use crate::flow::session::actor::SessionMessage;
+use crate::flow::session::clock::session_elapsed;
 use crate::flow::session::session_end::{self, RecordedEnd};
 use crate::flow::session::{SessionEndReason, SessionSetup};
 use crate::store::{

@@ -17,7 +17,8 @@ use super::sessions::{SlotGuard, VoiceSessions};
 use super::start_error::StartSessionError;
 use crate::flow::guild_settings::GuildSettings;
 use crate::flow::session::actor::{self, MAX_MESSAGES, SessionActor};
-use crate::flow::session::audio_worker::{self, SessionClock};
+use crate::flow::session::audio_worker;
+use crate::flow::session::clock::SessionClock;
 use crate::flow::session::transcript_view::TranscriptView;
 use crate::flow::session::wake_word::BotNames;
 use crate::flow::session::{SessionEndReason, SessionSetup, session_end};
@@ -60,7 +61,7 @@ impl VoiceSessions {
         let new = SessionDetails {
             guild: request.guild,
             voice_channel: request.voice_channel,
-            text: request.text_channel,
+            text_channel: request.text_channel,
             requested_by: request.requested_by,
             payload,
         };
@@ -200,7 +201,7 @@ impl VoiceSessions {
         let names = BotNames::new([nickname.name(), self.bot_name.as_str()]);
         let stopped_listening = CancellationToken::new();
         let receive_counts = microphone.counts_reader();
-        let (call, audio_events) = SessionActor::open(call::SessionParts {
+        let (call, audio_events) = SessionActor::open(actor::SessionParts {
             session: session.clone(),
             setup,
             consents,

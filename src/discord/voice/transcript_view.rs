@@ -14,7 +14,6 @@ use tokio::time::timeout;
 
 use super::super::guild_cache::EventMember;
 use super::super::reply_context::ReplyContext;
-use super::super::reply_context::ReplyContext;
 use super::super::snowflake;
 use super::result_publisher::SessionResultPublisher;
 use super::transcript_page::render_line;
