@@ -202,7 +202,7 @@ async fn about_answers_in_discord() {
     let told: std::collections::BTreeSet<_> = failures
         .map(|failure| ui_text::bot::failure(&failure))
         .collect();
-    insta::assert_snapshot!(self::joined(told));
+    insta::assert_snapshot!(joined(told));
 }
 
 #[tokio::test]
