@@ -25,7 +25,7 @@ use talkback::speech::local::{LocalSpeechSettings, LocalTranscriber};
 use talkback::speech::{Hints, Transcriber};
 use word_errors::{said, word_errors, words};
 
-type BenchResult<T> = std::result::Result<T, Box<dyn Error>>;
+type BenchResult<T> = Result<T, Box<dyn Error>>;
 
 /// The goal: our time relative to the vendor's.
 const MAX_TIME_RATIO: f64 = 1.2;

@@ -23,7 +23,7 @@ use talkback::speech::local::{LocalSpeechSettings, LocalTranscriber};
 use talkback::speech::{Hints, Transcriber};
 use word_errors::{said, word_errors, words};
 
-type BenchResult<T> = std::result::Result<T, Box<dyn Error>>;
+type BenchResult<T> = Result<T, Box<dyn Error>>;
 
 /// The length of the noise, which is repeated.
 const NOISE_SAMPLES: usize = 10 * 16_000;

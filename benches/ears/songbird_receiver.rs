@@ -35,7 +35,7 @@ pub(crate) fn logging_driver(log: &Arc<ReceiverLog>) -> Driver {
     let log = Arc::clone(log);
     driver_with_callback(move |report| match report {
         DriverReport::Packet(user, ssrc, sequence, opus) => {
-            log.record_packet(user, ssrc, sequence, opus)
+            log.record_packet(user, ssrc, sequence, opus);
         }
         DriverReport::Connected => log.record_connected(),
         DriverReport::Ended(why) => log.record_ended(why),

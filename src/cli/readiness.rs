@@ -38,7 +38,7 @@ pub(super) async fn probe_providers(transcribers: Vec<PaidTranscriber>, chat: Pa
         match tokio::time::timeout(PROBE_TIMEOUT, transcriber.probe()).await {
             Ok(Ok(())) => tracing::info!(name, "works"),
             Ok(Err(error)) => {
-                terminal::print_error(&format!("{name}: {}", ui_text::speech_error(&error)))
+                terminal::print_error(&format!("{name}: {}", ui_text::speech_error(&error)));
             }
             Err(_) => {
                 terminal::print_error(&format!(
@@ -52,7 +52,7 @@ pub(super) async fn probe_providers(transcribers: Vec<PaidTranscriber>, chat: Pa
     match tokio::time::timeout(PROBE_TIMEOUT, chat.probe()).await {
         Ok(Ok(_)) => tracing::info!(model, "works"),
         Ok(Err(error)) => {
-            terminal::print_error(&format!("{model}: {}", ui_text::chat_error(&error)))
+            terminal::print_error(&format!("{model}: {}", ui_text::chat_error(&error)));
         }
         Err(_) => terminal::print_error(&format!(
             "{model}: {}",

@@ -134,7 +134,7 @@ fn print_event(event: BotEvent) {
             terminal::print_error(&ui_text::commands_not_registered(&cause, again));
         }
         BotEvent::NoMessageContentIntent => {
-            terminal::print_error(ui_text::NO_MESSAGE_CONTENT_INTENT)
+            terminal::print_error(ui_text::NO_MESSAGE_CONTENT_INTENT);
         }
         BotEvent::Connected {
             name,

@@ -38,7 +38,7 @@ pub(super) async fn handle_button(bot: &BotContext, interaction: &ComponentInter
         Some(sentence) => {
             responder
                 .respond_privately(&OutgoingMessage::text(sentence))
-                .await
+                .await;
         }
         None => acknowledge_button(&responder).await,
     }

@@ -202,14 +202,14 @@ impl EventHandler {
                 }
             }
             DispatchEvent::InteractionCreated(interaction) => {
-                self.handle_interaction(&interaction).await
+                self.handle_interaction(&interaction).await;
             }
             DispatchEvent::ChannelUpdated(channel) => {
-                self.context.channel_cache.invalidate(channel.get())
+                self.context.channel_cache.invalidate(channel.get());
             }
             DispatchEvent::ChannelDeleted(channel) => self.handle_channel_deleted(channel).await,
             DispatchEvent::GuildCreated(guild) => {
-                self.context.voice_sessions.on_guild_available(&guild)
+                self.context.voice_sessions.on_guild_available(&guild);
             }
             DispatchEvent::GuildDeleted(guild) => self.handle_guild_deleted(guild).await,
             DispatchEvent::VoiceStateUpdated(state) => {

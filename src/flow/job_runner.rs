@@ -151,7 +151,7 @@ impl JobRunner {
         match stop {
             // A shutdown is not the job's fault: don't count the attempt.
             StopReason::ShuttingDown if attempt_counted.load(Ordering::Relaxed) => {
-                self.store.uncount_attempt(job.id).await?
+                self.store.uncount_attempt(job.id).await?;
             }
             StopReason::ShuttingDown => {}
             StopReason::ConsentWithdrawn => {
@@ -165,7 +165,7 @@ impl JobRunner {
                 }
             }
             StopReason::Superseded | StopReason::ReplyExpiring => {
-                self.finish_stopped(&job, &*reply, stop).await?
+                self.finish_stopped(&job, &*reply, stop).await?;
             }
         }
         Ok(RunOutcome::Finished)

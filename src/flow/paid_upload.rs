@@ -160,7 +160,7 @@ async fn meter_upload(
             // Local engines transcribe the whole clip once it is complete.
             Ok(Ok(_)) => tracing::info!("upload stopped at a cap"),
             Ok(Err(decision)) => {
-                tracing::info!(verdict = ?decision, "upload stopped by the usage rules")
+                tracing::info!(verdict = ?decision, "upload stopped by the usage rules");
             }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,

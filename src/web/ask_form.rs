@@ -116,13 +116,13 @@ pub(super) async fn read_form(
     while let Some(field) = with_stall_timeout(form.next_field()).await? {
         match field.name() {
             Some("turns") => {
-                question.turns = parse_turns(&read_text_field(field, MAX_TURNS_BYTES).await?)?
+                question.turns = parse_turns(&read_text_field(field, MAX_TURNS_BYTES).await?)?;
             }
             Some("text") => {
-                question.typed = Some(read_text_field(field, MAX_QUESTION_BYTES).await?)
+                question.typed = Some(read_text_field(field, MAX_QUESTION_BYTES).await?);
             }
             Some("recording") => {
-                question.spoken = Some(read_recording_field(field, max_recording_bytes).await?)
+                question.spoken = Some(read_recording_field(field, max_recording_bytes).await?);
             }
             Some("coming") => {
                 let upload = uploads.begin(max_recording_bytes)?;

@@ -95,10 +95,10 @@ impl PageEventQueue {
         let mut waiting = self.lock_pending();
         match (waiting.back_mut(), event) {
             (Some(PageEvent::Partial { text }), PageEvent::Partial { text: more }) => {
-                text.push_str(&more)
+                text.push_str(&more);
             }
             (Some(last @ PageEvent::Progress { .. }), event @ PageEvent::Progress { .. }) => {
-                *last = event
+                *last = event;
             }
             (_, event) => waiting.push_back(event),
         }

@@ -153,7 +153,7 @@ async fn of_two_sound_tracks_that_with_the_speech_is_heard() {
             max_in_memory: Duration::ZERO,
             ..AudioLimits::default()
         };
-        let again = audio::analyze(Recording::from_path(fixture(name)), kept.clone(), |_| {})
+        let again = analyze(Recording::from_path(fixture(name)), kept.clone(), |_| {})
             .await
             .expect("speech");
         let mut blocks = audio::ClipReader::open(&again.clip, &kept).expect("open");

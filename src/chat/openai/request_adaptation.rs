@@ -210,15 +210,15 @@ impl Adaptations {
             Adaptation::DropEffort => learned.no_effort = true,
             Adaptation::DropTemperature => learned.no_temperature = true,
             Adaptation::SwapTokenField if learned.other_token_field => {
-                learned.no_token_field = true
+                learned.no_token_field = true;
             }
             Adaptation::SwapTokenField => learned.other_token_field = true,
             Adaptation::ReduceAnswerTokens => learned.answer_tokens = Some(shape.answer_tokens / 2),
             Adaptation::AlternateRoles if shape.roles == RoleSupport::All => {
-                learned.roles = RoleSupport::Alternating
+                learned.roles = RoleSupport::Alternating;
             }
             Adaptation::AlternateRoles | Adaptation::MergeSystemPrompt => {
-                learned.roles = RoleSupport::NoSystem
+                learned.roles = RoleSupport::NoSystem;
             }
             Adaptation::ChangeEffort => {
                 let message = error.server_message().map(|(_, message)| message);

@@ -47,7 +47,7 @@ fn check_folder(report: &mut DoctorReport, name: &str, folder: &Path, needed: bo
             report.fail_or_warn(needed, name, &ui_text::doctor::disk_full(folder, free));
         }
         Ok(free) if free < LOW_SPACE_BYTES => {
-            report.warn(name, &ui_text::doctor::low_disk_space(folder, free))
+            report.warn(name, &ui_text::doctor::low_disk_space(folder, free));
         }
         Ok(free) => report.ok(name, &ui_text::doctor::disk_space(folder, free)),
         Err(error) => report.warn(name, &ui_text::doctor::disk_space_unknown(folder, &error)),

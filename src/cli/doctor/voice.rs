@@ -29,7 +29,7 @@ pub(super) async fn check_udp(report: &mut DoctorReport, gateway: &str) {
     let sent = timeout(RESOLVE_TIMEOUT, udp_check::check_outbound_udp(&host, port)).await;
     match sent {
         Ok(Ok(())) if is_behind_proxy() => {
-            report.warn(VOICE_CHECK, ui_text::doctor::VOICE_BYPASSES_PROXY)
+            report.warn(VOICE_CHECK, ui_text::doctor::VOICE_BYPASSES_PROXY);
         }
         Ok(Ok(())) => report.ok(VOICE_CHECK, ui_text::doctor::UDP_LEAVES_MACHINE),
         Ok(Err(UdpError::Resolve(_))) | Err(_) => {
@@ -39,7 +39,7 @@ pub(super) async fn check_udp(report: &mut DoctorReport, gateway: &str) {
             );
         }
         Ok(Err(UdpError::Send(error))) => {
-            report.warn(VOICE_CHECK, &ui_text::doctor::udp_blocked(&error))
+            report.warn(VOICE_CHECK, &ui_text::doctor::udp_blocked(&error));
         }
     }
 }

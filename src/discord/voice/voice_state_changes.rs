@@ -129,7 +129,7 @@ impl VoiceSessions {
                 now,
             } => {
                 self.apply_member_change(&running, person, before, now)
-                    .await
+                    .await;
             }
         }
     }

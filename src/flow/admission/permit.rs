@@ -69,7 +69,7 @@ impl Permit {
     /// A paid provider was given a recording of this length.
     pub(in crate::flow) fn charge_recording(&self, length: Duration) {
         self.update_usage(|state, used| {
-            *used = used.saturating_add(&state.recording_usage(length))
+            *used = used.saturating_add(&state.recording_usage(length));
         });
     }
 
@@ -81,7 +81,7 @@ impl Permit {
     /// The provider does not bill the recording it was given last.
     pub(in crate::flow) fn refund_recording(&self, length: Duration) {
         self.update_usage(|state, used| {
-            *used = used.saturating_sub(&state.recording_usage(length))
+            *used = used.saturating_sub(&state.recording_usage(length));
         });
     }
 

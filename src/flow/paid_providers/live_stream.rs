@@ -101,7 +101,7 @@ async fn meter_stream(
                 continue;
             }
             Ok(Err(decision)) => {
-                tracing::info!(verdict = ?decision, "stream stopped by the usage rules")
+                tracing::info!(verdict = ?decision, "stream stopped by the usage rules");
             }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,

@@ -58,7 +58,7 @@ impl ReceptionReport {
             let span = Duration::from_millis(line.end_ms.saturating_sub(line.start_ms));
             match line.kind {
                 LineKind::Interrupted => {
-                    report.interrupted_for = report.interrupted_for.saturating_add(span)
+                    report.interrupted_for = report.interrupted_for.saturating_add(span);
                 }
                 LineKind::Answer => {}
                 LineKind::Speech | LineKind::AudioLost => {

@@ -156,7 +156,7 @@ impl PrerecordedTranscriber {
                     .map_err(|error| job_request_error(error, self.client.request_timeout))?;
                 match answer.status {
                     Some(TranscriptStatus::Queued) => {
-                        observer.on_progress(TranscriptionProgress::Queued)
+                        observer.on_progress(TranscriptionProgress::Queued);
                     }
                     Some(TranscriptStatus::Processing | TranscriptStatus::Unknown) => {
                         observer.on_progress(TranscriptionProgress::Processing);

@@ -170,7 +170,7 @@ pub fn job_status(
             let _ = write!(line, "Listening to {}", format_duration(recording));
         }
         (Some(PipelineStage::Decoding | PipelineStage::Transcribing), None) => {
-            line.push_str("Listening")
+            line.push_str("Listening");
         }
     }
     if stage != Some(PipelineStage::Answering) {

@@ -39,7 +39,7 @@ pub(super) struct SpeakerCounters {
 }
 
 impl SpeakerCounters {
-    pub(super) fn to_stats(&self) -> SpeakerStats {
+    pub(super) fn to_stats(self) -> SpeakerStats {
         SpeakerStats {
             received: self.received,
             late: self.late,

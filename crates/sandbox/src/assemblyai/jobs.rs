@@ -201,7 +201,7 @@ impl StoredJob {
         });
         match (&self.outcome, status) {
             (TranscriptOutcome::Error(message), JobStatus::Error) => {
-                wire["error"] = message.as_str().into()
+                wire["error"] = message.as_str().into();
             }
             (TranscriptOutcome::Transcript { said, clip }, JobStatus::Completed) => {
                 self.add_transcript(&mut wire, said, *clip);

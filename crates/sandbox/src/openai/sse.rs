@@ -152,7 +152,7 @@ impl<'a> SseWriter<'a> {
                     return true;
                 }
                 StreamFault::GarbageAfter(at) if *at == pieces => {
-                    self.write_event("{\"choices\": [{")
+                    self.write_event("{\"choices\": [{");
                 }
                 StreamFault::Endless if pieces > 0 => {
                     let Some(BodyStep::Send(last)) = self.steps.last().cloned() else {

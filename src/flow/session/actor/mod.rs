@@ -204,7 +204,7 @@ impl SessionActor {
             SessionMessage::Interruption(from, to) => self.end_interruption(from, to).await,
             SessionMessage::PostNotice(notice) => self.view.post_notice(notice),
             SessionMessage::CheckHearing { person, reply } => {
-                self.start_hearing_check(person, reply)
+                self.start_hearing_check(person, reply);
             }
             SessionMessage::GetReport(reply) => {
                 // The receiver may be gone by now.

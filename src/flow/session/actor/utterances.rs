@@ -57,7 +57,7 @@ impl SessionActor {
                 lost.1 += length;
             }
             SpeakerEvent::Utterance(utterance) => {
-                self.start_transcription(grant.wrap(utterance)).await
+                self.start_transcription(grant.wrap(utterance)).await;
             }
         }
     }

@@ -123,7 +123,7 @@ impl AudioWorker {
                 return handled;
             }
             AudioCommand::FinishSpeaker(person) => {
-                self.finish_speaker(person, self.clock.elapsed())
+                self.finish_speaker(person, self.clock.elapsed());
             }
             AudioCommand::DiscardSpeaker(person) => self.discard_speaker(person),
         }

@@ -57,7 +57,7 @@ impl VoiceServerState {
                 }
             }
             VoiceClientMessage::TransitionReady(transition) => {
-                self.handle_transition_ready(channel, user, Some(transition))
+                self.handle_transition_ready(channel, user, Some(transition));
             }
             VoiceClientMessage::KeyPackage(bytes) => self.handle_key_package(channel, user, &bytes),
             VoiceClientMessage::Commit(bytes) => self.handle_commit(channel, user, &bytes),

@@ -350,10 +350,10 @@ impl VoiceServerState {
         for group in self.groups.values() {
             match &group.phase {
                 GroupPhase::AwaitingCommit { until, .. } if *until < now => {
-                    late.push((group.channel, true))
+                    late.push((group.channel, true));
                 }
                 GroupPhase::InTransition { until, .. } if *until < now => {
-                    late.push((group.channel, false))
+                    late.push((group.channel, false));
                 }
                 _ => {}
             }

@@ -18,7 +18,7 @@ fn read_pieces(pieces: &[&[u8]]) -> (String, Result<AnswerEnd, AnswerReadError>)
                 AnswerChunk::Text(more) => text.push_str(&more),
                 AnswerChunk::Retract => text.clear(),
                 AnswerChunk::End(end) => {
-                    assert_eq!(Some(end), None, "the reader never returns End")
+                    assert_eq!(Some(end), None, "the reader never returns End");
                 }
             }
         }
