@@ -222,7 +222,7 @@ impl BotScene {
             .ana()
             .run_command(&self.text_channel, "/join", json!({}))
             .await;
-        command.wait_for_answer_containing("I am in").await;
+        command.wait_for_answer_containing("I'm in").await;
     }
 
     /// Ana calls the bot, and this waits until it can receive everybody.
@@ -239,7 +239,7 @@ impl BotScene {
             .ana()
             .run_command(&self.text_channel, "/leave", json!({}))
             .await;
-        command.wait_for_answer_containing("I have left").await;
+        command.wait_for_answer_containing("I've left").await;
         let deadline = Instant::now() + WAIT_TIMEOUT;
         // A long summary takes several messages; the files are attached to the last one.
         let document = loop {

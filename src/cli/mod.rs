@@ -1,6 +1,6 @@
 //! The command line: runs a subcommand and turns its outcome into an exit code.
 //!
-//! [`args`] defines what can be typed; each subcommand has its own file.
+//! `args` defines what can be typed; each subcommand has its own file.
 
 mod args;
 mod ask;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 /// Holds answers back until the test has seen enough.
 ///
 /// Given to [`Fault::gate`](crate::Fault::gate) and its like. The server waits at the gate, the
-/// test learns so from [`reached`](Self::reached), looks at what the client has made of the first
+/// test learns so from [`wait_until_reached`](Self::wait_until_reached), looks at what the client has made of the first
 /// half, and opens the gate. Nobody sleeps.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<watch::Sender<GateState>>);

@@ -6,12 +6,12 @@
 //!
 //! ```no_run
 //! # async fn story() {
-//! use sandbox::{Endpoint, Fault, Sandbox};
+//! use sandbox::{AssemblyAiEndpoint, Fault, Sandbox};
 //!
 //! let sandbox = Sandbox::start().await;
 //! let stt = sandbox.assemblyai();
-//! stt.hears("What is the capital of France?");
-//! stt.fault(Endpoint::Sync, Fault::status(429).retry_after(1).times(2));
+//! stt.set_transcript("What is the capital of France?");
+//! stt.add_fault(AssemblyAiEndpoint::Sync, Fault::status(429).retry_after(1).times(2));
 //! sandbox.openai().says("Paris.");
 //! // ... point a client at `stt.sync_url()` with `stt.key()` ...
 //! let requests = sandbox.wait_for_requests(3).await;
@@ -19,10 +19,10 @@
 //! # }
 //! ```
 //!
-//! In reading order: [`Sandbox`] starts and stops everything; `exchange` is what one request goes
-//! through whatever the provider; [`Fault`] is what goes wrong on the way; `assemblyai`,
-//! `openai`, `registry` (a package index) and `discord` are the providers. A further provider is a module
-//! beside these that implements `exchange::MockService`.
+//! In reading order: [`Sandbox`] starts and stops everything; `request_handler` is what every request
+//! passes, whatever the service; [`Fault`] is what goes wrong on the way; `assemblyai`, `openai`,
+//! `package_index` and `discord` are the services. A further one is a module beside these that
+//! implements `request_handler::MockService`.
 
 mod assemblyai;
 mod connection;

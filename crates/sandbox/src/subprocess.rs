@@ -11,7 +11,7 @@ const TEST_NAME_VAR: &str = "SANDBOX_STORY";
 const CERT_FILE_VAR: &str = "SSL_CERT_FILE";
 
 /// Runs a story in a process of its own, because whom clients trust is a process's business: the
-/// file that `SSL_CERT_FILE` names, which [`Discord::is_trusted`] writes. `test` is the test's whole
+/// file that `SSL_CERT_FILE` names, which [`Discord::trust_authority`] writes. `test` is the test's whole
 /// name in this program, as the test harness knows it.
 ///
 /// # Panics
@@ -42,7 +42,7 @@ impl Discord {
     ///
     /// # Panics
     ///
-    /// Outside of a story that runs [`alone`].
+    /// Outside of a story that runs [in a subprocess](run_in_subprocess).
     pub fn trust_authority(&self) {
         let file = std::env::var_os(CERT_FILE_VAR).expect("a story that runs alone");
         std::fs::write(file, self.authority_pem()).expect("a file");

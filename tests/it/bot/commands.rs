@@ -271,7 +271,7 @@ async fn everybody_can_see_and_delete_what_is_theirs() {
     assert!(all.contains("tokens, about 0.0"), "{all}");
     let forgotten = run(&scene.ben, "/forget-me").await;
     assert!(
-        forgotten.starts_with("Done: 1 requests and 2 pieces"),
+        forgotten.starts_with("Done: I deleted 1 requests and 2 pieces"),
         "{forgotten}"
     );
     let reset = run(&scene.ana, "/reset").await;

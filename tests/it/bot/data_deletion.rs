@@ -49,7 +49,7 @@ async fn a_direct_message_is_as_good_a_place_to_be_forgotten_as_any() {
         .run_command(&direct, "/forget-me", json!({}))
         .await;
     response
-        .wait_for_answer_containing("Done: 0 requests and 0 pieces")
+        .wait_for_answer_containing("Done: I deleted 0 requests and 0 pieces")
         .await;
 }
 
@@ -170,7 +170,7 @@ async fn both_can_have_an_answer_about_ones_words_to_the_other_forgotten() {
             .run_command(&scene.channel, "/forget-me", json!({}))
             .await;
         response
-            .wait_for_answer_containing("Done: 1 requests and 2 pieces")
+            .wait_for_answer_containing("Done: I deleted 1 requests and 2 pieces")
             .await;
         answer.wait_until_deleted().await;
         let asked = model_context_of(&scene, &answer).await;

@@ -57,7 +57,7 @@ async fn forgotten_notes_do_not_come_back_with_a_new_session() {
         .run_command(&scene.channel, "/forget-me", json!({}))
         .await;
     forgotten
-        .wait_for_answer_containing("Done: 1 requests")
+        .wait_for_answer_containing("Done: I deleted 1 requests")
         .await;
     // Its reply would be a sign that it is answered.
     reply.delete();

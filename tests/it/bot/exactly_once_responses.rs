@@ -140,7 +140,7 @@ async fn what_the_gateway_tells_twice_is_done_once() {
         .run_command(&scene.channel, "/forget-me", json!({}))
         .await;
     let text = forgotten
-        .wait_for_answer_containing("Done: 4 requests")
+        .wait_for_answer_containing("Done: I deleted 4 requests")
         .await;
     forgotten.redispatch();
     let options = json!({"question": "What is it?"});
@@ -151,7 +151,7 @@ async fn what_the_gateway_tells_twice_is_done_once() {
         .await
         .wait_until_done()
         .await;
-    assert!(text.text().starts_with("Done: 4 requests"));
+    assert!(text.text().starts_with("Done: I deleted 4 requests"));
     let shown = scene.ana.visible_messages(&scene.channel);
     assert_eq!(shown.iter().filter(|it| it.is_by_bot()).count(), 2);
 }

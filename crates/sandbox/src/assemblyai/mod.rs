@@ -177,7 +177,7 @@ impl AssemblyAi {
         script.speech = ScriptedSpeech::from_text(text);
     }
 
-    /// What is said in one clip after the other; after the last one, what [`hears`](Self::hears)
+    /// What is said in one clip after the other; after the last one, what [`set_transcript`](Self::set_transcript)
     /// says.
     pub fn queue_transcripts<S: AsRef<str>>(&self, texts: impl IntoIterator<Item = S>) {
         let said = texts
@@ -217,7 +217,7 @@ impl AssemblyAi {
         self.state.script().processing_time = time;
     }
 
-    /// How long the last piece of a live upload takes. Otherwise as long as [`takes`](Self::takes)
+    /// How long the last piece of a live upload takes. Otherwise as long as [`set_processing_time`](Self::set_processing_time)
     /// says of everything.
     pub fn set_last_chunk_processing_time(&self, time: Duration) {
         self.state.script().last_chunk_processing_time = Some(time);

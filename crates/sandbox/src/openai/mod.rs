@@ -92,7 +92,7 @@ impl OpenAi {
         format!("{}/v1", self.origin)
     }
 
-    /// The key that is accepted; empty after [`needs_no_key`](Self::needs_no_key).
+    /// The key that is accepted; empty where no key is required.
     pub fn key(&self) -> String {
         self.state.script().key.clone().unwrap_or_default()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// ```
 /// use std::time::Duration;
 /// let bad = sandbox::VoiceNetwork::perfect()
-///     .loses(0.05)
+///     .with_loss(0.05)
 ///     .with_jitter(Duration::from_millis(40));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
