@@ -423,7 +423,7 @@ async fn the_end_of_a_session_comes_whatever_is_refused() {
             while !lounge
                 .run_command("/join", json!({}))
                 .await
-                .wait_for_answer_containing("I am")
+                .wait_for_answer_containing("I'm")
                 .await
                 .text()
                 .contains("I'm in <#")

@@ -129,7 +129,7 @@ async fn codes_after_which_nothing_is_better_end_the_session_and_are_told() {
         scene.set("TALKBACK_LOG", "info");
         scene.discord.set_close_on_identify(Some(code));
         let mut bot = scene.launch();
-        bot.wait_for_log("Discord can't be reached").await;
+        bot.wait_for_log("can't reach Discord").await;
         bot.wait_for_log(&format!("closed with code {code}")).await;
         scene.discord.set_close_on_identify(None);
         bot.wait_for_log("is connected").await;

@@ -83,7 +83,7 @@ async fn one_session_a_server() {
     for message in &texts {
         done.push(
             message
-                .wait_until("an answer", |text| text.contains("I am "))
+                .wait_until("an answer", |text| text.contains("I'm "))
                 .await,
         );
     }
