@@ -208,7 +208,7 @@ fn reconnecting_gives_up_after_the_timeout() {
                 action,
                 SupervisorAction::RejoinChannel | SupervisorAction::Nothing
             ),
-            "{step:?}"
+            "{action:?}"
         );
         if action == SupervisorAction::RejoinChannel {
             tries += 1;
