@@ -71,8 +71,7 @@ async fn where_a_model_is_refused_the_next_provider_takes_over() {
 async fn every_shape_of_a_refusal_is_understood() {
     let model = "Set ASSEMBLYAI_SYNC_MODEL to one that it offers.";
     let terms = "Change SPEECH_KEY_TERMS or the key terms under /settings.";
-    let language =
-        "Change SPEECH_LANGUAGES, or set ASSEMBLYAI_SYNC_MODEL to a model that does.";
+    let language = "Change SPEECH_LANGUAGES, or set ASSEMBLYAI_SYNC_MODEL to a model that does.";
     let request = "rejected the request itself, not the recording";
     let recording = "can't use this recording";
     let busy = "isn't taking more requests right now. Try again in 40 s.";

@@ -74,7 +74,7 @@ async fn whoever_chooses_it_gets_it_beside_another_key() {
 async fn what_the_gateway_refuses_names_its_own_settings() {
     let key = "rejected the key. Check ASSEMBLYAI_API_KEY";
     let plan =
-        "The AssemblyAI account may not use the LLM Gateway (Your account does not have access";
+        "The AssemblyAI account can't use the LLM Gateway (Your account does not have access";
     let model = "ASSEMBLYAI_CHAT_MODEL";
     for (setting, value, free, sentence) in [
         ("ASSEMBLYAI_API_KEY", "wrong", false, key),

@@ -122,6 +122,6 @@ async fn full_disk_is_reported() {
     let screen = CommandOutput::from(command.output().await.expect("it starts"));
 
     assert_eq!(screen.exit_code, Some(1), "{screen:?}");
-    let told = "FAIL  TALKBACK_DATA: The disk is as good as full: ";
+    let told = "FAIL  TALKBACK_DATA: The disk is almost full: ";
     assert_eq!(lines_starting_with(&screen, told).len(), 1, "{screen:?}");
 }

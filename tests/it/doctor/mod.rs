@@ -158,7 +158,7 @@ async fn a_wrong_clock_is_told() {
     let (sandbox, mut talkback) = sandbox_with_keys().await;
     talkback.set("SPEECH_PROVIDERS", "sync");
     for (ahead, told) in [
-        (10, "ok    clock: right, as far as 127.0.0.1"),
+        (10, "ok    clock: right, according to 127.0.0.1"),
         (120, "warn  clock: This machine's clock is "),
         // It may be the clock of that machine that is wrong.
         (7_200, "warn  clock: This machine's clock is "),

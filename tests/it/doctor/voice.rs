@@ -98,7 +98,7 @@ async fn a_call_that_goes_on_is_left_alone() {
 
     assert_eq!(screen.exit_code, Some(0), "{screen:?}");
     assert!(
-        told.starts_with("warn  voice: The bot is in a call"),
+        told.starts_with("warn  voice: The bot is already in a call"),
         "{told}"
     );
     assert_eq!(scene.guild.bot_voice_channel(), Some(lounge.id()));
