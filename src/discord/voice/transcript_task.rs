@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use net::Backoff;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -79,7 +80,7 @@ impl TranscriptViewShared {
     /// Shows what is pending whenever something changes. Runs until it is aborted.
     pub(super) async fn run(self: Arc<Self>) {
         let (mut page, mut pages) = (TranscriptPage::default(), FullTranscriptPages::default());
-        let mut delay = MIN_RETRY_DELAY;
+        let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
         loop {
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -93,8 +94,7 @@ impl TranscriptViewShared {
             }
             while let Err(trouble) = self.show_pending(&mut page, &mut pages).await {
                 tracing::debug!(session = self.session_id, %trouble, "could not update the transcript");
-                tokio::time::sleep(delay).await;
-                delay = (delay * 2).min(MAX_RETRY_DELAY);
+                tokio::time::sleep(backoff.next_delay()).await;
                 if trouble.is_permanent() {
                     let gone = matches!(trouble, ApiError::Forbidden(_) | ApiError::NotFound(_));
                     // A deleted message is replaced by a new one, if sending is still allowed.
@@ -116,7 +116,7 @@ impl TranscriptViewShared {
                     break;
                 }
             }
-            delay = MIN_RETRY_DELAY;
+            backoff.reset();
             for sender in std::mem::take(&mut self.lock_state().settle_waiters) {
                 let _ = sender.send(());
             }

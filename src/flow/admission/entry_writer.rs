@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use net::Backoff;
 use tokio::time::sleep;
 
 use super::AdmissionState;
@@ -32,21 +33,20 @@ impl AdmissionState {
 
     /// Writes entries as they arrive, and retries those that failed.
     pub(super) async fn writer_loop(self: Arc<Self>) {
-        let mut delay = INITIAL_RETRY_DELAY;
+        let mut backoff = Backoff::new(INITIAL_RETRY_DELAY, MAX_RETRY_DELAY);
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
                 () = self.entry_added.notified() => {}
             }
             if self.write_pending().await {
-                delay = INITIAL_RETRY_DELAY;
+                backoff.reset();
                 continue;
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
-                () = sleep(delay) => {}
+                () = sleep(backoff.next_delay()) => {}
             }
-            delay = (delay * 2).min(MAX_RETRY_DELAY);
             self.entry_added.notify_one();
         }
     }

@@ -25,6 +25,7 @@ pub use grant::{ConsentGrant, ConsentGrants, PersonalData};
 pub use guild_consents::GuildConsents;
 
 use grant::GrantToken;
+use net::Backoff;
 
 use crate::store::{Consent, DeletedCounts, Store, StoreError, Timestamp};
 
@@ -235,15 +236,15 @@ impl ConsentRegistry {
     pub async fn run_write_retries(self, store: Store, clock: fn() -> Timestamp) {
         loop {
             self.0.write_failed.notified().await;
-            let mut wait = INITIAL_BACKOFF;
+            let mut backoff = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
             while let Err(error) = self.write_pending(&store, clock()).await {
+                let wait = backoff.next_delay();
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     ?wait,
                     "a consent decision is not stored yet"
                 );
                 tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(MAX_BACKOFF);
             }
         }
     }

@@ -20,6 +20,8 @@ mod tests;
 
 use std::time::Duration;
 
+use net::Backoff;
+
 pub use event::{ConnectionEvent, DisconnectCause, DriverCapability, SupervisorAction};
 
 /// The driver reports that it is alive at least twice a second. After this long without a report,
@@ -66,7 +68,7 @@ pub struct Supervisor {
     interrupted_since: Option<Duration>,
     /// Since when there has been no stable connection.
     unstable_since: Option<Duration>,
-    backoff: Duration,
+    backoff: Backoff,
     /// When the current connection was established.
     connected_at: Duration,
     /// When the driver last reported that it is alive.
@@ -85,7 +87,7 @@ impl Supervisor {
             state: SupervisorState::Connecting { since: now },
             interrupted_since: Some(now),
             unstable_since: None,
-            backoff: INITIAL_BACKOFF,
+            backoff: Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF),
             connected_at: now,
             last_alive: now,
             no_packets_since: None,
@@ -151,7 +153,7 @@ impl Supervisor {
     pub fn advance(&mut self, now: Duration) -> SupervisorAction {
         if self.is_stable(now) {
             self.unstable_since = None;
-            self.backoff = INITIAL_BACKOFF;
+            self.backoff.reset();
         }
         match self.state {
             SupervisorState::Connected
@@ -207,7 +209,7 @@ impl Supervisor {
                 self.end(DisconnectCause::Refused(code))
             }
             _ if self.is_stable(now) => {
-                self.backoff = INITIAL_BACKOFF;
+                self.backoff.reset();
                 self.unstable_since = Some(now);
                 self.state = SupervisorState::Connecting { since: now };
                 SupervisorAction::RejoinChannel
@@ -250,9 +252,8 @@ impl Supervisor {
             return self.end(DisconnectCause::Unreachable);
         }
         self.state = SupervisorState::BackingOff {
-            until: now + self.backoff,
+            until: now + self.backoff.next_delay(),
         };
-        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
         SupervisorAction::Nothing
     }
 
