@@ -27,7 +27,7 @@ pub(crate) use stream::StreamFault;
 /// use sandbox::Fault;
 ///
 /// let busy = Fault::status(429).retry_after(1).times(2);
-/// let broken_off = Fault::crlf().and(Fault::cut_before_done());
+/// let broken_off = Fault::crlf_line_endings().and(Fault::omit_done());
 /// # let _ = (busy, broken_off);
 /// ```
 #[derive(Clone, Debug)]
