@@ -29,7 +29,12 @@ use crate::config::LogConfig;
 use crate::ui_text;
 
 /// The crates of this workspace, whose events are logged in full. Everything else is a library.
-const OUR_CRATES: [&str; 4] = ["talkback", "audio", "net", "voice_receive"];
+const OUR_CRATES: [&str; 4] = [
+    "talkback",
+    "talkback_audio",
+    "talkback_net",
+    "voice_receive",
+];
 
 /// Replaces a library's message.
 const LIBRARY_MESSAGE_PLACEHOLDER: &str = "a library's own words are kept out of the log";
@@ -117,9 +122,10 @@ pub(crate) fn install_panic_hook() {
 /// warns about every packet that waits for its key, and about every one that needs none.
 ///
 /// `talkback=LEVEL` applies to all crates of this workspace, so that moving code between them does
-/// not change what an operator sees.
+/// not change what an operator sees. A directive matches every target that starts with its name, so
+/// `talkback` covers `talkback_audio` and `talkback_net`.
 fn expand_filter(filter: &str) -> String {
-    let ours = |level: &str| OUR_CRATES.map(|name| format!("{name}={level}")).join(",");
+    let ours = |level: &str| format!("talkback={level},voice_receive={level}");
     if let Ok(level) = filter.parse::<tracing::Level>() {
         return format!("warn,davey=off,{}", ours(level.as_str()));
     }
@@ -348,11 +354,11 @@ mod tests {
     fn bare_level_applies_to_talkback() {
         assert_eq!(
             expand_filter("info"),
-            "warn,davey=off,talkback=INFO,audio=INFO,net=INFO,voice_receive=INFO"
+            "warn,davey=off,talkback=INFO,voice_receive=INFO"
         );
         assert_eq!(
             expand_filter("talkback=debug,ort=off"),
-            "talkback=debug,audio=debug,net=debug,voice_receive=debug,ort=off"
+            "talkback=debug,voice_receive=debug,ort=off"
         );
     }
 
