@@ -27,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod discord;
 pub mod flow;
+mod millis;
 pub mod models;
 pub mod monitor;
 pub mod speech;

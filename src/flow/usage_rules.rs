@@ -7,6 +7,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::chat::TokenUsage;
+use crate::millis::to_millis;
 use crate::store::Usage;
 
 /// Provider prices, in millionths of the currency.
@@ -105,7 +106,7 @@ impl Prices {
     #[must_use]
     pub fn recording_usage(&self, recording: Duration) -> Usage {
         Usage {
-            audio_ms: as_millis_u64(recording),
+            audio_ms: to_millis(recording),
             micros: self.recording_price(recording),
             ..Usage::default()
         }
@@ -115,7 +116,7 @@ impl Prices {
     #[must_use]
     pub fn stream_usage(&self, audio: Duration, open: Duration) -> Usage {
         Usage {
-            audio_ms: as_millis_u64(audio.min(open)),
+            audio_ms: to_millis(audio.min(open)),
             micros: self.stream_price(open),
             ..Usage::default()
         }
@@ -135,13 +136,13 @@ impl Prices {
     /// Price of transcribing a recording, rounded up.
     #[must_use]
     pub fn recording_price(&self, recording: Duration) -> u64 {
-        prorate(self.speech_per_hour, as_millis_u64(recording), 3_600_000)
+        prorate(self.speech_per_hour, to_millis(recording), 3_600_000)
     }
 
     /// Price of a stream that was open this long, rounded up.
     #[must_use]
     pub fn stream_price(&self, open: Duration) -> u64 {
-        prorate(self.streaming_per_hour, as_millis_u64(open), 3_600_000)
+        prorate(self.streaming_per_hour, to_millis(open), 3_600_000)
     }
 
     /// Price of an answer, rounded up.
@@ -235,10 +236,6 @@ impl UsageRules {
         .find(|(_, used, audio_cap, money_cap)| exceeds(used, *audio_cap, *money_cap))
         .map(|(scope, ..)| scope)
     }
-}
-
-fn as_millis_u64(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `price` per `unit`, for `amount`, rounded up.

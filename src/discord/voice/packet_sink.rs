@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::flow::session::audio_worker::AudioInput;
 use crate::flow::session::clock::SessionClock;
 use crate::flow::session::supervisor::ConnectionEvent;
+use crate::millis::to_millis;
 use audio::VoicePacket;
 
 /// Passes packets to the session's audio worker and connection events to its
@@ -89,7 +90,7 @@ impl PacketSink {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+        to_millis(self.clock.elapsed())
     }
 
     fn send_event(&self, event: ConnectionEvent) {

@@ -15,6 +15,7 @@ use crate::flow::guild_settings::{GuildSettings, MAX_KEY_TERMS};
 use crate::flow::job_spec::{Attachment, JobSpec, OutputKind, RecordingTranscript};
 use crate::flow::usage_rules::{AdmissionDecision, CapScope};
 use crate::flow::{AnswerText, Pipeline, PipelineError, Reply};
+use crate::millis::to_millis;
 use crate::speech::Hints;
 use crate::store::{Job, StoreError, UsageAccount};
 
@@ -261,7 +262,7 @@ impl JobRunner {
         let transcript = RecordingTranscript {
             name: recording.name.clone(),
             text: transcribed.transcript.text.trim().to_owned(),
-            millis: u64::try_from(transcribed.duration.as_millis()).unwrap_or(u64::MAX),
+            millis: to_millis(transcribed.duration),
             file,
         };
         let engines = permit.engines();

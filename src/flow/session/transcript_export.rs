@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::report::ReceptionReport;
 use crate::chat::prompt;
+use crate::millis::to_millis;
 use crate::speech::subtitles::{self, Cue, TranscriptFormat};
 use crate::speech::{Segment, Transcript};
 use crate::store::{LineKind, Timestamp, TranscriptLine};
@@ -181,18 +182,18 @@ fn render_json(info: &SessionInfo, lines: &[&TranscriptLine]) -> String {
         title: &info.title,
         started_ms: info.started.0,
         ended_ms: info.ended.map(|at| at.0),
-        deaf_ms: whole_milliseconds(info.report.interrupted_for),
+        deaf_ms: to_millis(info.report.interrupted_for),
         speakers: info
             .report
             .speakers
             .iter()
             .map(|speaker| SpeakerJson {
                 name: &speaker.name,
-                heard_ms: whole_milliseconds(speaker.heard),
-                lost_ms: whole_milliseconds(speaker.lost),
+                heard_ms: to_millis(speaker.heard),
+                lost_ms: to_millis(speaker.lost),
                 late_packets: speaker.late,
-                delay_median_ms: speaker.delays.median().map(whole_milliseconds),
-                delay_p95_ms: speaker.delays.p95().map(whole_milliseconds),
+                delay_median_ms: speaker.delays.median().map(to_millis),
+                delay_p95_ms: speaker.delays.p95().map(to_millis),
             })
             .collect(),
         lines: lines
@@ -246,8 +247,4 @@ struct LineJson<'a> {
     kind: &'static str,
     speaker: Option<&'a str>,
     text: &'a str,
-}
-
-fn whole_milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

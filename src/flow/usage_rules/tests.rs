@@ -160,7 +160,7 @@ proptest! {
             let duration = Duration::from_millis(duration);
             if RULES.check_request(duration, &today, None) == AdmissionDecision::Allow {
                 for used in [&mut today.member, &mut today.guild, &mut today.global] {
-                    used.audio_ms += as_millis_u64(duration);
+                    used.audio_ms += to_millis(duration);
                     used.micros += RULES.prices.recording_price(duration);
                 }
             }

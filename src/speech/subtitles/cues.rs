@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::millis::to_millis;
 use crate::speech::segments::{SEGMENT_PAUSE, ends_sentence, is_unspaced_script, push_word};
 use crate::speech::{Segment, Transcript, Word};
 
@@ -290,8 +291,4 @@ fn fix_overlaps(cues: &mut [Cue]) {
             .max(cue.start.saturating_add(INSTANT));
         earliest = cue.end;
     }
-}
-
-fn to_millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Transcript;
 use super::segments::push_word;
+use crate::millis::to_millis;
 
 pub use cues::{Cue, MAX_CUE_DURATION, MAX_LINE_CHARS, MAX_LINES, MIN_CUE_DURATION, build_cues};
 
@@ -205,10 +206,6 @@ struct WordEntry<'a> {
     text: &'a str,
     confidence: Option<f64>,
     speaker: Option<&'a str>,
-}
-
-fn to_millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Rounds to five decimals, which is about the precision of an f32.

@@ -13,6 +13,7 @@ use crate::flow::session::transcript_view::SessionNotice;
 use crate::flow::session::transcription::{
     TranscribedUtterance, TranscriptionOutcome, UtteranceTimes,
 };
+use crate::millis::to_millis;
 use crate::store::{AddLineOutcome, LineKind, StoreError, TranscriptLine};
 
 impl SessionActor {
@@ -154,14 +155,13 @@ impl SessionActor {
         kind: LineKind,
         text: String,
     ) -> PersonalData<TranscriptLine> {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let person = grant.user_id();
         grant.wrap(TranscriptLine {
             number: 0,
             author: person,
             name: self.display_name(person),
-            start_ms: millis(times.start),
-            end_ms: millis(times.end),
+            start_ms: to_millis(times.start),
+            end_ms: to_millis(times.end),
             kind,
             text,
         })
