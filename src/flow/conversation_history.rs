@@ -74,7 +74,7 @@ pub struct UserMessage {
 impl std::fmt::Debug for UserMessage {
     /// Prints only the size: messages must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Said({}, {} bytes)", self.author, self.text.len())
+        write!(f, "UserMessage({}, {} bytes)", self.author, self.text.len())
     }
 }
 

@@ -50,7 +50,7 @@ pub struct GuildSettings {
 impl std::fmt::Debug for GuildSettings {
     /// Leaves out key terms and prompt, which members wrote.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ServerSettings({} channels)", self.note_channels.len())
+        write!(f, "GuildSettings({} channels)", self.note_channels.len())
     }
 }
 

@@ -150,8 +150,8 @@ impl JobSpec {
 impl std::fmt::Debug for JobSpec {
     /// Leaves out all content: what people ask must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Order")
-            .field("wish", &self.output)
+        f.debug_struct("JobSpec")
+            .field("output", &self.output)
             .field("recordings", &self.recordings.len())
             .field("question", &self.question.as_ref().map(String::len))
             .field("private", &self.is_private())
@@ -175,6 +175,11 @@ pub struct RecordingTranscript {
 impl std::fmt::Debug for RecordingTranscript {
     /// Prints only the size: speech must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Note({} ms, {} bytes)", self.millis, self.text.len())
+        write!(
+            f,
+            "RecordingTranscript({} ms, {} bytes)",
+            self.millis,
+            self.text.len()
+        )
     }
 }

@@ -63,7 +63,7 @@ pub struct AnswerText(pub String);
 impl std::fmt::Debug for AnswerText {
     /// Prints only the size: answers must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Answer({} bytes)", self.0.len())
+        write!(f, "AnswerText({} bytes)", self.0.len())
     }
 }
 

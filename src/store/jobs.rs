@@ -124,7 +124,12 @@ pub struct Job {
 impl std::fmt::Debug for JobDetails {
     /// Leaves out the payload: requests must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "NewJob({}, {} bytes)", self.source, self.payload.len())
+        write!(
+            f,
+            "JobDetails({}, {} bytes)",
+            self.source,
+            self.payload.len()
+        )
     }
 }
 

@@ -110,7 +110,7 @@ impl std::fmt::Debug for SessionDetails {
     /// Leaves out the payload, which must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes = self.payload.len();
-        write!(f, "NewSession({}, {bytes} bytes)", self.voice_channel)
+        write!(f, "SessionDetails({}, {bytes} bytes)", self.voice_channel)
     }
 }
 

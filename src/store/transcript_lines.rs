@@ -68,7 +68,7 @@ impl std::fmt::Debug for TranscriptLine {
     /// Prints only the size: what was said must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (number, kind, bytes) = (self.number, self.kind, self.text.len());
-        write!(f, "Line({number}, {kind:?}, {bytes} bytes)")
+        write!(f, "TranscriptLine({number}, {kind:?}, {bytes} bytes)")
     }
 }
 

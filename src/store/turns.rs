@@ -40,7 +40,7 @@ pub struct StoredTurn {
 impl std::fmt::Debug for StoredTurn {
     /// Prints only the size: what was said must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Turn({}, {} bytes)", self.message, self.text.len())
+        write!(f, "StoredTurn({}, {} bytes)", self.message, self.text.len())
     }
 }
 

@@ -108,7 +108,7 @@ impl Fault {
         self.modify_error(|refusal| refusal.headers.push((name.to_owned(), value.to_owned())))
     }
 
-    /// `RetryAdvice-After` in seconds. Only together with [`status`](Self::status).
+    /// `Retry-After` in seconds. Only together with [`status`](Self::status).
     pub fn retry_after(self, seconds: u64) -> Self {
         self.header("retry-after", &seconds.to_string())
     }
